@@ -1,0 +1,107 @@
+"""The command line as a whole: which commands there are, and how each of them may end.
+
+Exit codes: 0 done · 1 it failed or was refused, the reason is the last line on stderr · 2 wrong usage or configuration,
+nothing was touched · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from replclus.cli import cluster, demo_command, route, sandbox, status
+from replclus.errors import ReplclusError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="replclus",
+    help="A few MySQL or MariaDB servers as one cluster: one primary, reads spread over replicas, failover without loss.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.add_typer(sandbox.app, name="sandbox")
+app.command("init")(cluster.init)
+app.command("status")(status.status_command)
+app.command("watchdog")(cluster.watchdog)
+app.command("switchover")(cluster.switchover)
+app.command("failover")(cluster.failover)
+app.command("rejoin")(cluster.rejoin)
+app.command("route")(route.route)
+app.command("demo")(demo_command.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"replclus {version('replclus')}")
+        except PackageNotFoundError:
+            typer.echo("replclus (not installed, run from its source)")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    debug: Annotated[bool, typer.Option("--debug", envvar="REPLCLUS_DEBUG", help="Show tracebacks.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """A few MySQL or MariaDB servers as one cluster: one primary, reads spread over replicas, failover without loss."""
+    if debug:
+        os.environ["REPLCLUS_DEBUG"] = "1"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; never raises but for SystemExit's cousins of the interpreter itself."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot spell "→" shows "?" instead of ending the command.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app(args=list(arguments), prog_name="replclus")
+    except SystemExit as ending:
+        return _code(ending)
+    except KeyboardInterrupt:
+        _last_line("interrupted")
+        return INTERRUPTED
+    except ReplclusError as error:
+        if os.environ.get("REPLCLUS_DEBUG"):
+            traceback.print_exc()
+        _last_line(str(error))
+        return error.exit_code
+    except Exception as error:  # the last door: whatever comes here is a bug of ours, said in one sentence
+        _last_line(_unexpected(error))
+        return 1
+    return 0
+
+
+def _code(ending: SystemExit) -> int:
+    if isinstance(ending.code, int):
+        return ending.code
+    return 0 if ending.code is None else 1
+
+
+def _last_line(sentence: str) -> None:
+    """The reason, on one line, as the last one of stderr."""
+    sys.stderr.write(f"replclus: {' '.join(sentence.split())}\n")
+    sys.stderr.flush()
+
+
+def _unexpected(error: Exception) -> str:
+    if os.environ.get("REPLCLUS_DEBUG"):
+        traceback.print_exc()
+        return f"unexpected {type(error).__name__}: {error}"
+    with tempfile.NamedTemporaryFile("w", prefix="replclus-", suffix=".traceback", delete=False) as kept:
+        traceback.print_exc(file=kept)
+    return f"unexpected {type(error).__name__}: {error}; the traceback is in {kept.name} (or run with --debug)"

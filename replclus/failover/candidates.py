@@ -1,0 +1,77 @@
+"""Election: by what a replica has *received*, because that is what may have been acknowledged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from replclus.failover.durability import missing_from
+from replclus.failover.view import ClusterView
+from replclus.model.gtid import Comparison, GtidSet, compare
+from replclus.model.observation import Facts
+from replclus.model.record import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Elected:
+    name: str
+    received: GtidSet
+
+
+@dataclass(frozen=True, slots=True)
+class NobodyElectable:
+    """Reasons, one sentence each."""
+
+    reasons: tuple[str, ...]
+
+
+def elect(view: ClusterView, *, wanted: str | None = None) -> Elected | NobodyElectable:
+    """The replica that should be the next primary.
+
+    Nobody may have received something that the elected one lacks. Among equals the one that was asked for wins, then the
+    higher `priority`, then the one that has applied more, then the first in the record.
+    """
+    voters = list(view.serving_replicas())  # one that is being drained of reads still holds data, and votes
+    if not voters:
+        return NobodyElectable(("no replica answers",))
+    best = voters[0][1].received
+    for _, facts in voters[1:]:
+        if compare(facts.received, best) is Comparison.AHEAD:
+            best = facts.received
+    behind = [member.name for member, facts in voters if not best.contains(facts.received)]
+    if behind:
+        return NobodyElectable(
+            (f"{', '.join(behind)} received transactions that the most advanced replica lacks: they have diverged",)
+        )
+    if lost := missing_from(view.record, best):
+        return NobodyElectable((lost,))
+    fit = [(member, facts) for member, facts in voters if facts.received.contains(best)]
+    reasons = [reason for member, facts in fit if (reason := unfit(view, member, facts))]
+    fit = [(member, facts) for member, facts in fit if unfit(view, member, facts) is None]
+    if wanted is not None:
+        if all(member.name != wanted for member, _ in fit):
+            return NobodyElectable((f"{wanted} has not received everything, or may not be promoted", *reasons))
+        return Elected(wanted, best)
+    if not fit:
+        return NobodyElectable(tuple(reasons))
+    member, _ = max(fit, key=lambda pair: _preference(view, *pair))
+    return Elected(member.name, best)
+
+
+def unfit(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    """Why this replica may not become primary although it has all the data; None if it may."""
+    try:
+        node = view.spec.node(member.name)
+    except KeyError:
+        return f"{member.name} is no longer in the configuration"
+    if not node.candidate:
+        return f"{member.name} is marked `candidate = false`"
+    if facts.channel is not None and facts.channel.applier.errno:
+        applier = facts.channel.applier
+        return f"{member.name} cannot apply what it received (error {applier.errno}: {applier.error})"
+    return None
+
+
+def _preference(view: ClusterView, member: Member, facts: Facts) -> tuple[int, int, int]:
+    order = [other.name for other in view.record.members]
+    priority = view.spec.node(member.name).priority
+    return (priority, facts.executed.count(), -order.index(member.name))

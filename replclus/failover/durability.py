@@ -1,0 +1,85 @@
+"""What an acknowledged write is worth, and what that forbids. The only place, with `dialect`, that speaks of semi-sync.
+
+lossless: a commit is acknowledged after one of the *ackers* has it on disk. So (1) nobody may be promoted while an acker
+is unheard, because the missing one may be the only holder of an acknowledged write; and (2) nobody may be promoted while
+the old primary could still get an acknowledgement: either it is fenced, or every acker has stopped receiving from it.
+
+available: writes are acknowledged by the primary alone. A promotion may lose the newest; the loss is stated first.
+"""
+
+from __future__ import annotations
+
+from replclus.failover.diagnose import process_gone
+from replclus.failover.view import ClusterView
+from replclus.model.gtid import Comparison, GtidSet, compare
+from replclus.model.observation import Facts, Reach
+from replclus.model.record import ClusterRecord
+from replclus.model.spec import Durability
+
+
+def old_primary_fenced(view: ClusterView, old: str) -> bool:
+    """Can `old` accept no write any more? Its process is gone, or it is back read-only and replicating from nobody."""
+    operation = view.record.operation
+    if operation is not None and operation.old_primary == old and operation.fenced:
+        return True
+    facts = view.facts(old)
+    returned_closed = facts is not None and not facts.writable and facts.semi_sync.waiting == 0
+    return process_gone(view, old) or returned_closed
+
+
+def revoked(facts: Facts) -> bool:
+    """This replica has stopped receiving, so it acknowledges nothing more."""
+    return facts.channel is None or not facts.channel.receiver.running
+
+
+def regressed(view: ClusterView, node: str) -> bool:
+    """Did `node` once report to have received more than it has now? What it lost may have been acknowledged."""
+    facts, highest = view.facts(node), view.remembered(node).highest_received
+    return facts is not None and highest is not None and not facts.received.contains(highest)
+
+
+def blockers(view: ClusterView, old: str, *, fenced: bool) -> tuple[str, ...]:
+    """Why nobody may take over from `old` yet; empty when someone may."""
+    if view.record.durability is Durability.AVAILABLE:
+        return ()
+    reasons = []
+    for name in sorted(view.record.ackers - {old}):
+        facts = view.facts(name)
+        if facts is None:
+            seen = view.seen(name)
+            reasons.append(
+                f"{name} may be the only one to hold acknowledged writes and cannot be asked ({seen.error or seen.reach.value}):"
+                f" bring it back, or run `replclus failover --force` to accept the loss"
+            )
+        elif regressed(view, name):
+            reasons.append(f"{name} has less than it once had received: it may have lost acknowledged writes")
+        elif not fenced and not revoked(facts):
+            reasons.append(f"{old} is not fenced and {name} still receives from it")
+    return tuple(reasons)
+
+
+def removable_acker(view: ClusterView, name: str) -> bool:
+    """May `name` leave the ackers without a promise broken?
+
+    It must be certain that it acknowledges nothing more (a server that starts anew does not replicate by itself, but one
+    that merely does not answer us may still be attached), and a beat sent after that must have been committed: then
+    another acker holds everything that `name` may have acknowledged.
+    """
+    silent_since = view.remembered(name).silent_since
+    timings = view.spec.timings
+    if silent_since is None or view.now - silent_since < timings.acker_grace_s:
+        return False
+    gone = view.seen(name).reach is Reach.REFUSED or process_gone(view, name)
+    others = view.record.ackers - {name}
+    return gone and bool(others) and view.pulse.committed_at > silent_since + timings.pulse_deadline_s
+
+
+def missing_from(record: ClusterRecord, best: GtidSet) -> str | None:
+    """A sentence if `best` lacks what an elected node, lost before it served, had received; None if it has all of it."""
+    operation = record.operation
+    if operation is None or operation.position is None:
+        return None
+    known = type(best).parse(operation.position)
+    if compare(best, known) in (Comparison.EQUAL, Comparison.AHEAD):
+        return None
+    return f"{record.primary} was being promoted and is lost, and nobody else has all that it had received ({known})"

@@ -1,0 +1,216 @@
+"""Plans: the order of steps that loses nothing. Each function returns the whole remaining road from where we stand.
+
+Killed after any step, the next run sees how far it came and asks for the rest: every step is idempotent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from replclus.failover.candidates import Elected
+from replclus.failover.decision import (
+    Action,
+    CloseForWrites,
+    Detach,
+    Fence,
+    Follow,
+    OpenForWrites,
+    Plan,
+    Promote,
+    Publish,
+    Step,
+    StopReceiving,
+    Swap,
+    Together,
+    WaitApplied,
+    WaitCaughtUp,
+)
+from replclus.failover.durability import old_primary_fenced
+from replclus.failover.view import ClusterView
+from replclus.model.record import ClusterRecord, Member, MemberState, Operation, OperationKind, Phase, Request
+
+
+def claim_failover(view: ClusterView, reason: str, *, wanted: str | None = None) -> Plan:
+    """Claim the epoch, then fence the old primary and revoke every replica's right to acknowledge, all at once."""
+    record = view.record
+    operation = Operation(
+        kind=OperationKind.FAILOVER,
+        phase=Phase.REVOKE,
+        old_primary=record.primary,
+        reason=reason,
+        wanted=wanted,
+        position=record.operation.position if record.operation else None,
+    )
+    claimed = replace(record, epoch=record.epoch + 1, operation=operation)
+    return Plan(
+        f"failover from {record.primary}: {reason}",
+        (Swap(claimed, f"failover from {record.primary}"), _revoke_everyone(view, Fence(record.primary))),
+    )
+
+
+def revoke_rest(view: ClusterView, names: tuple[str, ...]) -> Plan:
+    """Replicas that still receive although the epoch is claimed."""
+    actions = tuple(StopReceiving(name) for name in names)
+    return Plan(f"revoking {', '.join(names)}", (Together(actions, enough=len(actions)),))
+
+
+def promote(view: ClusterView, elected: Elected) -> Plan:
+    """Name the elected node in the record, then carry it through."""
+    record, operation = view.record, view.record.operation
+    assert operation is not None
+    decided = replace(
+        record,
+        primary=elected.name,
+        ackers=frozenset(attachable(view, elected.name)),
+        operation=replace(
+            operation,
+            phase=Phase.PROMOTE,
+            fenced=old_primary_fenced(view, operation.old_primary),
+            position=str(elected.received),
+        ),
+    )
+    what = f"{elected.name} is elected, it received everything the others did"
+    return Plan(what, (Swap(decided, what), *_carry_through(view, decided)))
+
+
+def complete(view: ClusterView) -> Plan:
+    """The record names the new primary already: finish what was begun."""
+    return Plan(f"completing the promotion of {view.record.primary}", _carry_through(view, view.record))
+
+
+def reopen(view: ClusterView, reason: str) -> Plan:
+    """The primary is read-only and nobody has more than it: a new epoch of the same primary, by the same road."""
+    record = view.record
+    operation = Operation(
+        kind=OperationKind.FAILOVER, phase=Phase.PROMOTE, old_primary=record.primary, reason=reason, fenced=True
+    )
+    ackers = frozenset(attachable(view, record.primary))
+    reopened = replace(record, epoch=record.epoch + 1, operation=operation, ackers=ackers)
+    return Plan(
+        f"reopening {record.primary}: {reason}",
+        (Swap(reopened, f"{record.primary} goes on as primary"), *_carry_through(view, reopened)),
+    )
+
+
+def claim_switchover(view: ClusterView, target: str) -> Plan:
+    """The courteous first half: writes end on the old primary, then the target catches up."""
+    record, timings = view.record, view.spec.timings
+    operation = Operation(
+        kind=OperationKind.SWITCHOVER,
+        phase=Phase.REVOKE,
+        old_primary=record.primary,
+        reason=f"switchover to {target}",
+        wanted=target,
+    )
+    claimed = replace(record, epoch=record.epoch + 1, operation=operation)
+    return Plan(
+        f"switchover from {record.primary} to {target}",
+        (
+            Swap(claimed, f"switchover from {record.primary} to {target}"),
+            CloseForWrites(record.primary, timings.read_only_deadline_s),
+            WaitCaughtUp(target, record.primary, timings.drain_timeout_s),
+            _revoke_everyone(view),
+        ),
+    )
+
+
+def abandon(view: ClusterView, reason: str, *, reopen_old: bool) -> Plan:
+    """Give up before anyone was promoted: the old primary stays what it is."""
+    record, operation = view.record, view.record.operation
+    assert operation is not None
+    answered = _answered(record.request, done=False, answer=reason)
+    kept = replace(record, epoch=record.epoch + 1, operation=None, request=answered)
+    steps: list[Step] = [Swap(kept, f"{operation.kind} given up: {reason}")]
+    if reopen_old:
+        steps.append(OpenForWrites(record.primary))
+    return Plan(f"giving up: {reason}", tuple(steps))
+
+
+def answer(view: ClusterView, text: str, *, done: bool) -> Plan:
+    """Tell the person who asked."""
+    request = _answered(view.record.request, done=done, answer=text)
+    return Plan(text, (Swap(replace(view.record, request=request), text),))
+
+
+def follow(view: ClusterView, member: Member) -> Plan:
+    """Attach `member` to the primary: into the ackers first, because from then on it may acknowledge."""
+    record = view.record
+    steps: list[Step] = []
+    if member.name not in record.ackers:
+        steps.append(Swap(replace(record, ackers=record.ackers | {member.name}), f"{member.name} may acknowledge commits"))
+    steps.append(Follow(member.name, record.primary))
+    return Plan(f"{member.name} follows {record.primary}", tuple(steps))
+
+
+def remove_acker(view: ClusterView, name: str) -> Plan:
+    record = view.record
+    what = f"{name} is away and no longer counts among those who acknowledge commits"
+    return Plan(what, (Swap(replace(record, ackers=record.ackers - {name}), what),))
+
+
+def close(view: ClusterView, name: str, reason: str) -> Plan:
+    return Plan(reason, (CloseForWrites(name, view.spec.timings.step_timeout_s),))
+
+
+def quarantine(view: ClusterView, member: Member, why: str) -> Plan:
+    """Out of reads, out of elections, out of replication, until a person (or a rebuild) lets it back."""
+    shut = replace(member, state=MemberState.QUARANTINED, why=why)
+    record = replace(view.record.with_member(shut), ackers=view.record.ackers - {member.name})
+    return Plan(f"{member.name} is quarantined: {why}", (Swap(record, f"{member.name} quarantined: {why}"), Detach(member.name)))
+
+
+def readmit(view: ClusterView, member: Member) -> Plan:
+    """A person asked to judge `member` anew; the next tick does."""
+    record = view.record.with_member(replace(member, state=MemberState.ACTIVE, why=""))
+    request = _answered(record.request, done=True, answer=f"{member.name} is judged anew")
+    return Plan(f"{member.name} is judged anew", (Swap(replace(record, request=request), f"{member.name} is judged anew"),))
+
+
+def _revoke_everyone(view: ClusterView, *also: Action) -> Step:
+    actions = (*also, *(StopReceiving(member.name) for member, _ in view.serving_replicas()))
+    return Together(actions, enough=len(actions))
+
+
+def attachable(view: ClusterView, primary: str) -> tuple[str, ...]:
+    """Who can follow `primary` at once: everyone who answers, is closed for writes, and has nothing that `primary` lacks.
+
+    That is the whole judgement of a server that returns, so an old primary that is back already is no special case.
+    """
+    source = view.facts(primary)
+    if source is None:
+        return ()
+    found = []
+    for member in view.record.members:
+        facts = view.facts(member.name)
+        if facts is None or facts.writable or member.name == primary or member.state is MemberState.QUARANTINED:
+            continue
+        if source.received.contains(facts.received):
+            found.append(member.name)
+    return tuple(found)
+
+
+def _carry_through(view: ClusterView, decided: ClusterRecord) -> tuple[Step, ...]:
+    """From "the record names the primary" to "the record names it and nothing is in progress".
+
+    The followers attach while the primary opens: its first commits wait for whichever comes first.
+    """
+    primary = decided.primary
+    followers = attachable(view, primary)
+    finished = replace(
+        decided,
+        operation=None,
+        request=_answered(decided.request, done=True, answer=f"{primary} is primary of epoch {decided.epoch}"),
+    )
+    opening: tuple[Action, ...] = (OpenForWrites(primary), *(Follow(name, primary) for name in followers))
+    return (
+        WaitApplied(primary, view.spec.timings.drain_timeout_s),
+        Promote(primary),
+        Together(opening, enough=min(1, len(followers))),
+        Publish(primary),
+        Swap(finished, f"{primary} is primary"),
+    )
+
+
+def _answered(request: Request | None, *, done: bool, answer: str) -> Request | None:
+    """The request with its answer, if one is open."""
+    return request if request is None or request.done is not None else replace(request, done=done, answer=answer)

@@ -1,0 +1,233 @@
+"""Situations are rows of `TABLE`: what it is called, one sentence, how bad, how to recognise it, what to do about it.
+
+The rows are in order: the first one whose remedy is not "stay" decides a tick. Adding a situation is adding a row;
+docs/failover.md is generated from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from replclus.failover import diagnose, remedies
+from replclus.failover.decision import Decision
+from replclus.failover.durability import regressed
+from replclus.failover.view import ClusterView
+from replclus.model.observation import Facts, Reach
+from replclus.model.record import Member, MemberState
+from replclus.model.spec import Durability
+
+
+class Severity(StrEnum):
+    CRITICAL = "critical"  # the cluster takes no writes, or may lose some
+    WARNING = "warning"  # it works, with less than it should have
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row that matched. `node` is None when it concerns the whole cluster."""
+
+    code: str
+    severity: Severity
+    sentence: str
+    node: str | None
+
+    def to_dict(self) -> dict[str, str | None]:
+        return {"code": self.code, "sentence": self.sentence, "node": self.node}
+
+
+Match = tuple[str | None, str]
+"""The node that a situation was found on, and the details that complete its sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """`summary` is for the manual; `find` yields a match for each node it is true of; `remedy` decides about one match."""
+
+    code: str
+    severity: Severity
+    summary: str
+    find: Callable[[ClusterView], Iterator[Match]]
+    remedy: Callable[[ClusterView, str], Decision]
+
+
+def find_problems(view: ClusterView) -> tuple[Problem, ...]:
+    """Everything that is wrong, in table order."""
+    return tuple(Problem(row.code, row.severity, sentence, node) for row in TABLE for node, sentence in row.find(view))
+
+
+# ---- the primary ---------------------------------------------------------------------------------------------------
+
+
+def _about_primary(
+    condition: Callable[[ClusterView], bool], sentence: Callable[[ClusterView], str]
+) -> Callable[[ClusterView], Iterator[Match]]:
+    def find(view: ClusterView) -> Iterator[Match]:
+        if condition(view):
+            yield view.record.primary, f"{view.record.primary} {sentence(view)}"
+
+    return find
+
+
+def _cause(view: ClusterView) -> str:
+    return view.primary.error or view.primary.reach.value
+
+
+def _dead_sentence(view: ClusterView) -> str:
+    if diagnose.process_gone(view, view.record.primary):
+        return "is dead: its process is gone"
+    return f"is dead: {_cause(view)}, and no replica receives from it any more"
+
+
+def _suspect(view: ClusterView) -> bool:
+    explained = (
+        diagnose.primary_dead, diagnose.primary_frozen, diagnose.only_we_cannot_see_it, diagnose.everyone_silent
+    )  # fmt: skip
+    return diagnose.primary_silent(view) and not any(known(view) for known in explained)
+
+
+def _closed(view: ClusterView) -> bool:
+    facts = view.facts(view.record.primary)
+    return facts is not None and not facts.writable and view.record.operation is None
+
+
+def _all_silent(view: ClusterView) -> Iterator[Match]:
+    if diagnose.everyone_silent(view):
+        yield None, "no server answers: either all are down, or this watchdog is cut off"
+
+
+def _overloaded(view: ClusterView) -> bool:
+    return view.primary.reach is Reach.OVERLOADED
+
+
+# ---- replicas ------------------------------------------------------------------------------------------------------
+
+
+def _each_replica(
+    condition: Callable[[ClusterView, Member, Facts], str | None],
+) -> Callable[[ClusterView], Iterator[Match]]:
+    """A matcher that asks `condition` about every answering replica; a sentence is a match, None is not."""
+
+    def find(view: ClusterView) -> Iterator[Match]:
+        for member, facts in view.answering_replicas():
+            if sentence := condition(view, member, facts):
+                yield member.name, f"{member.name} {sentence}"
+
+    return find
+
+
+def _is_writable(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    return f"accepts writes although {view.record.primary} is primary" if facts.writable else None
+
+
+def _is_quarantined(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    return f"is quarantined: {member.why}" if member.state is MemberState.QUARANTINED else None
+
+
+def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    if member.state is MemberState.QUARANTINED or view.follows(facts, view.record.primary):
+        return None
+    if facts.channel is None:
+        return "replicates from nobody"
+    return f"replicates from {facts.channel.source_host}:{facts.channel.source_port}, not from {view.record.primary}"
+
+
+def _receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    if member.state is MemberState.QUARANTINED or not view.follows(facts, view.record.primary) or facts.channel is None:
+        return None
+    receiver = facts.channel.receiver
+    if not receiver.running:
+        return f"has stopped receiving{f' (error {receiver.errno}: {receiver.error})' if receiver.errno else ''}"
+    if receiver.errno and not receiver.connected:
+        return f"cannot receive (error {receiver.errno}: {receiver.error})"
+    return None
+
+
+def _applier_broken(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    if facts.channel is None or not facts.channel.applier.errno:
+        return None
+    return f"cannot apply (error {facts.channel.applier.errno}: {facts.channel.applier.error})"
+
+
+def _applier_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    follows = member.state is not MemberState.QUARANTINED and view.follows(facts, view.record.primary)
+    if not follows or facts.channel is None or facts.channel.applier.running or facts.channel.applier.errno:
+        return None
+    return "has stopped applying"
+
+
+def _has_errant(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    """Only while it follows, and only against facts of the primary that are newer than its own."""
+    primary = view.facts(view.record.primary)
+    if primary is None or not view.follows(facts, view.record.primary) or member.state is MemberState.QUARANTINED:
+        return None
+    if view.primary.full_at < view.seen(member.name).full_at or primary.executed.contains(facts.executed):
+        return None
+    return f"has transactions that {view.record.primary} has not: {facts.executed.subtract(primary.executed)}"
+
+
+def _acker_regressed(view: ClusterView) -> Iterator[Match]:
+    for name in sorted(view.record.ackers):
+        if regressed(view, name):
+            yield name, f"{name} has less than it once had received"
+
+
+def _down(view: ClusterView) -> Iterator[Match]:
+    for member in view.record.replicas:
+        seen = view.seen(member.name)
+        if not seen.answered and not diagnose.everyone_silent(view):
+            yield member.name, f"{member.name} does not answer ({seen.error or seen.reach.value})"
+
+
+def _no_candidate(view: ClusterView) -> Iterator[Match]:
+    left = any(True for _ in view.serving_replicas())
+    if view.record.durability is Durability.LOSSLESS and not left and not diagnose.everyone_silent(view):
+        yield None, "no replica is left: nobody can acknowledge a write or take over"
+
+
+TABLE: tuple[Situation, ...] = (
+    Situation("AllSilent", Severity.CRITICAL, "No server answers; the watchdog may be the isolated one, so it does nothing.",
+              _all_silent, remedies.stay("we see nobody, so we judge nobody")),
+    Situation("PrimaryDead", Severity.CRITICAL, "The primary is gone: two independent signals agree.",
+              _about_primary(diagnose.primary_dead, _dead_sentence), remedies.fail_over),
+    Situation("PrimarySilent", Severity.WARNING, "Only the watchdog cannot reach the primary; replicas are still fed by it.",
+              _about_primary(diagnose.only_we_cannot_see_it, lambda view: f"does not answer us ({_cause(view)}), but its replicas are fed by it"),
+              remedies.stay("the replicas still receive from the primary")),
+    Situation("PrimaryFrozen", Severity.CRITICAL, "The primary hangs: no answer, no commit, and no replica is fed by it.",
+              _about_primary(diagnose.primary_frozen, lambda view: "hangs: it neither answers nor commits, and no replica is fed by it"),
+              remedies.fail_over),
+    Situation("PrimarySuspect", Severity.WARNING, "The primary does not answer and the evidence is not complete yet.",
+              _about_primary(_suspect, lambda view: f"does not answer ({_cause(view)})"), remedies.ask_again),
+    Situation("TooManyConnections", Severity.WARNING, "The primary refuses connections because it has too many; it is alive.",
+              _about_primary(_overloaded, lambda view: f"has no connection left for us ({_cause(view)})"),
+              remedies.stay("a server with too many connections is not dead")),
+    Situation("PrimaryReadOnly", Severity.CRITICAL, "The primary answers, but accepts no writes: it was restarted, or closed by hand.",
+              _about_primary(_closed, lambda view: "accepts no writes"), remedies.reopen),
+    Situation("SemiSyncBlocked", Severity.CRITICAL, "Commits wait for an acknowledgement, and no replica is attached to give one.",
+              _about_primary(diagnose.commits_blocked, lambda view: "waits for an acknowledgement that no replica can give"),
+              remedies.stay("replicas are attached as they return")),
+    Situation("PrimaryWriteStalled", Severity.CRITICAL, "The primary answers, but commits nothing within the deadline.",
+              _about_primary(diagnose.writes_stalled, lambda view: f"answers, but commits nothing ({view.pulse.error})"),
+              remedies.stay("it still answers and may only be slow")),
+    Situation("NoCandidate", Severity.WARNING, "No replica answers that could take over or acknowledge.",
+              _no_candidate, remedies.stay("no replica answers")),
+    Situation("AckerRegressed", Severity.CRITICAL, "A replica has less than it once had received; it may have lost acknowledged writes.",
+              _acker_regressed, remedies.stay("it fetches again what it lost while the primary lives")),
+    Situation("ReplicaWritable", Severity.CRITICAL, "A replica accepts writes; the record says who may.",
+              _each_replica(_is_writable), remedies.close_replica),
+    Situation("ReplicaErrant", Severity.CRITICAL, "A replica executed transactions of its own.",
+              _each_replica(_has_errant), remedies.quarantine_errant),
+    Situation("ReplicaDetached", Severity.WARNING, "A replica replicates from nobody, or from the wrong source; it is judged, then attached.",
+              _each_replica(_is_detached), remedies.judge_and_attach),
+    Situation("ReplicaIoStopped", Severity.WARNING, "A replica does not receive from the primary.",
+              _each_replica(_receiver_stopped), remedies.restart_replication),
+    Situation("ReplicaSqlStopped", Severity.WARNING, "A replica has stopped applying, without an error.",
+              _each_replica(_applier_stopped), remedies.restart_replication),
+    Situation("ReplicaSqlBroken", Severity.CRITICAL, "A replica cannot apply a transaction. Errors are never skipped.",
+              _each_replica(_applier_broken), remedies.stay("errors are never skipped; rebuild the replica")),
+    Situation("ReplicaDown", Severity.WARNING, "A replica does not answer.", _down, remedies.forget_absent_acker),
+    Situation("Quarantined", Severity.WARNING, "A server is kept out of reads, elections and replication.",
+              _each_replica(_is_quarantined), remedies.stay("a quarantine ends by `replclus rejoin` or a rebuild")),
+)  # fmt: skip

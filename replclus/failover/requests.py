@@ -1,0 +1,116 @@
+"""What a person may ask for, and when the answer is no. A refusal changes nothing but the answer."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from replclus.failover import candidates, diagnose, plan
+from replclus.failover.decision import Act, Decision
+from replclus.failover.durability import blockers, old_primary_fenced
+from replclus.failover.remedies import can_be_fenced
+from replclus.failover.view import ClusterView
+from replclus.model.record import MemberState, Request, RequestKind
+
+LAG_MS_MAX = 10_000
+"""A switchover target may be this far behind when it begins; the drain then has its own bound."""
+
+
+def consider(view: ClusterView, request: Request) -> Decision:
+    match request.kind:
+        case RequestKind.SWITCHOVER:
+            return _switchover(view, request)
+        case RequestKind.FAILOVER:
+            return _failover(view, request)
+        case RequestKind.REJOIN:
+            return _rejoin(view, request)
+        case never:
+            assert_never(never)
+
+
+def _no(view: ClusterView, reason: str) -> Decision:
+    return Act(plan.answer(view, reason, done=False))
+
+
+def _switchover(view: ClusterView, request: Request) -> Decision:
+    primary = view.facts(view.record.primary)
+    if primary is None:
+        return _no(view, f"{view.record.primary} does not answer, so nothing can be handed over: use `replclus failover`")
+    if not primary.writable:
+        return _no(view, f"{view.record.primary} accepts no writes at present, try again when `replclus status` is clean")
+    target = request.to or _best_target(view)
+    if target is None:
+        return _no(view, "no replica is fit to take over")
+    if reason := _unfit_target(view, target):
+        return _no(view, reason)
+    return Act(plan.claim_switchover(view, target))
+
+
+def _best_target(view: ClusterView) -> str | None:
+    """The most preferred replica among those that could take over now."""
+    match candidates.elect(view):
+        case candidates.Elected(name=name):
+            return name
+        case candidates.NobodyElectable():
+            return next((m.name for m, _ in view.serving_replicas() if _unfit_target(view, m.name) is None), None)
+
+
+def _unfit_target(view: ClusterView, target: str) -> str | None:
+    """Why nobody should hand over to `target` now; None if it is fit."""
+    names = [member.name for member in view.record.members]
+    if target not in names:
+        return f"there is no node {target}; the members are {', '.join(names)}"
+    if target == view.record.primary:
+        return f"{target} is primary already"
+    member = view.record.member(target)
+    if member.state is MemberState.QUARANTINED:
+        return f"{target} is quarantined: {member.why}"
+    facts = view.facts(target)
+    if facts is None:
+        return f"{target} does not answer ({view.seen(target).error or view.seen(target).reach.value})"
+    if reason := candidates.unfit(view, member, facts):
+        return reason
+    if not view.follows(facts, view.record.primary) or facts.channel is None or not facts.channel.receiver.connected:
+        return f"{target} does not receive from {view.record.primary}"
+    lag = lag_ms(view, target)
+    if lag is None or lag > LAG_MS_MAX:
+        return f"{target} is {'an unknown time' if lag is None else f'{lag} ms'} behind; at most {LAG_MS_MAX} ms are waited for"
+    return None
+
+
+def _failover(view: ClusterView, request: Request) -> Decision:
+    old = view.record.primary
+    facts = view.facts(old)
+    if facts is not None and facts.writable and not diagnose.writes_stalled(view) and not request.force:
+        return _no(view, f"{old} is healthy: use `replclus switchover`, or --force to kill it")
+    if not request.force:
+        fenced = old_primary_fenced(view, old) or can_be_fenced(view, old)
+        if against := blockers(view, old, fenced=True if fenced else diagnose.primary_silent(view)):
+            return _no(view, "; ".join(against))
+    if request.to is not None and request.to not in [member.name for member in view.record.replicas]:
+        return _no(view, f"{request.to} is not a replica of this cluster")
+    match candidates.elect(view, wanted=request.to):
+        case candidates.NobodyElectable(reasons):
+            return _no(view, "; ".join(reasons))
+        case candidates.Elected():
+            return Act(plan.claim_failover(view, "asked for by a person", wanted=request.to))
+
+
+def _rejoin(view: ClusterView, request: Request) -> Decision:
+    names = [member.name for member in view.record.members]
+    if request.to not in names:
+        return _no(view, f"there is no node {request.to}; the members are {', '.join(names)}")
+    if request.to == view.record.primary:
+        return _no(view, f"{request.to} is the primary")
+    if view.facts(request.to) is None:
+        seen = view.seen(request.to)
+        return _no(view, f"{request.to} does not answer ({seen.error or seen.reach.value}): start it first")
+    return Act(plan.readmit(view, view.record.member(request.to)))
+
+
+def lag_ms(view: ClusterView, node: str) -> int | None:
+    """Newest beat seen anywhere minus the beat that `node` has applied; None if it has none, or no longer answers."""
+    facts = view.facts(node)
+    if facts is None or facts.pulse is None:
+        return None
+    beats = [seen.facts.pulse.beat for seen in view.observations.values() if seen.facts is not None and seen.facts.pulse]
+    return max(0, max(beats) - facts.pulse.beat)

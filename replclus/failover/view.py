@@ -1,0 +1,92 @@
+"""Everything a decision may know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from replclus.model.gtid import GtidSet
+from replclus.model.observation import Facts, Observation, Reach
+from replclus.model.record import ClusterRecord, Member, MemberState, RequestKind
+from replclus.model.spec import ClusterSpec
+
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulseHealth:
+    """How the watchdog's own writes on the primary fare. Times are seconds of the observer's monotonic clock.
+
+    `committed_at` is when the latest beat was acknowledged; `failing_since` when the first of an unbroken row of failures
+    began (a beat in flight counts from its deadline), None while all is well.
+    """
+
+    committed_at: float = NEVER
+    failing_since: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeHistory:
+    """What the observer remembers about one node beyond its latest observation.
+
+    `silent_since`: when the first of an unbroken row of failed probes was sent, None if the last one succeeded.
+    `highest_received`: the union of every position it ever reported. `not_before`: no remedy for this node before then,
+    because the last one failed.
+    """
+
+    silent_since: float | None = None
+    highest_received: GtidSet | None = None
+    not_before: float = NEVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """One moment of a cluster. `operation_since` is when this watchdog first saw the record's present operation."""
+
+    spec: ClusterSpec
+    record: ClusterRecord
+    observations: Mapping[str, Observation]
+    now: float
+    pulse: PulseHealth = field(default_factory=PulseHealth)
+    history: Mapping[str, NodeHistory] = field(default_factory=dict)
+    operation_since: float = NEVER
+
+    def seen(self, name: str) -> Observation:
+        """The latest news of `name`; an eternally silent node if there never was any."""
+        return self.observations.get(name) or Observation(node=name, at=NEVER, reach=Reach.TIMED_OUT, error="not asked yet")
+
+    def remembered(self, name: str) -> NodeHistory:
+        return self.history.get(name) or NodeHistory()
+
+    def facts(self, name: str) -> Facts | None:
+        """What `name` says now: None unless it answered the latest probe."""
+        seen = self.seen(name)
+        return seen.facts if seen.answered else None
+
+    @property
+    def primary(self) -> Observation:
+        return self.seen(self.record.primary)
+
+    @property
+    def forced(self) -> bool:
+        """A person has asked for a failover and accepted the loss."""
+        request = self.record.request
+        return request is not None and request.done is None and request.kind is RequestKind.FAILOVER and request.force
+
+    def answering_replicas(self) -> Iterator[tuple[Member, Facts]]:
+        """Members other than the primary that answered the latest probe, in record order, quarantined ones included."""
+        for member in self.record.replicas:
+            facts = self.facts(member.name)
+            if facts is not None:
+                yield member, facts
+
+    def serving_replicas(self) -> Iterator[tuple[Member, Facts]]:
+        """Like `answering_replicas`, without the quarantined."""
+        return (pair for pair in self.answering_replicas() if pair[0].state is not MemberState.QUARANTINED)
+
+    def follows(self, facts: Facts, source: str) -> bool:
+        """Is this replica configured to replicate from the member called `source`?"""
+        member = self.record.member(source)
+        channel = facts.channel
+        return channel is not None and (channel.source_host, channel.source_port) == (member.host, member.port)

@@ -1,0 +1,248 @@
+"""The one record: who is primary is a decision, and this is where it is written down.
+
+It changes by compare-and-swap on `version` only, always before the servers are touched. Documents in, documents out: the
+methods return the next record, `replclus.store` makes it true.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from replclus.errors import StoreError
+from replclus.model.spec import Durability, Flavour
+
+FORMAT = 1
+
+
+class OperationKind(StrEnum):
+    FAILOVER = "failover"
+    SWITCHOVER = "switchover"
+
+
+class Phase(StrEnum):
+    """How far a change of the primary has come.
+
+    REVOKE: the old primary is being fenced and its ackers detached; nothing is chosen, giving up is possible.
+    PROMOTE: `record.primary` names the new primary; it must become writable and the others must follow it.
+    """
+
+    REVOKE = "revoke"
+    PROMOTE = "promote"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A change of the primary in progress.
+
+    `fenced` says that the old primary provably accepts nothing any more (its process was killed, or it came back read-only
+    and detached). `wanted` is the node a person asked for, or None. `position` is what the elected node had received when it
+    was elected: should it die before it serves, nobody with less may take its place.
+    """
+
+    kind: OperationKind
+    phase: Phase
+    old_primary: str
+    reason: str
+    wanted: str | None = None
+    fenced: bool = False
+    position: str | None = None
+
+
+class MemberState(StrEnum):
+    """JOINING: described, not admitted yet. It serves nobody, and whoever brings it in may still empty it and begin again."""
+
+    JOINING = "joining"
+    ACTIVE = "active"
+    DRAINING = "draining"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """An admitted server and the identity it was admitted with. `uuid` is None on MariaDB. `why` explains a quarantine."""
+
+    name: str
+    host: str
+    port: int
+    server_id: int
+    uuid: str | None = None
+    state: MemberState = MemberState.ACTIVE
+    why: str = ""
+
+
+class RequestKind(StrEnum):
+    SWITCHOVER = "switchover"
+    FAILOVER = "failover"
+    REJOIN = "rejoin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a person asked the watchdog to do, and in the end what came of it. `id` lets the asker find its answer."""
+
+    id: str
+    kind: RequestKind
+    to: str | None = None
+    force: bool = False
+    answer: str | None = None
+    done: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRecord:
+    """The whole truth about a cluster.
+
+    `version` counts every change, `epoch` only changes of the primary. `ackers` are the replicas that may acknowledge a
+    semi-synchronous commit: nobody outside it may, so an acker is added here before it is attached and removed only
+    after what it acknowledged is known to be elsewhere too.
+    """
+
+    version: int
+    cluster_id: str
+    name: str
+    flavour: Flavour
+    durability: Durability
+    epoch: int
+    primary: str
+    members: tuple[Member, ...]
+    ackers: frozenset[str] = frozenset()
+    operation: Operation | None = None
+    request: Request | None = None
+    paused: bool = False
+
+    def member(self, name: str) -> Member:
+        """KeyError if there is no such member."""
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise KeyError(name)
+
+    @property
+    def forming(self) -> bool:
+        """True until `init` has finished: the record was written before the servers were touched, and nobody is admitted."""
+        return all(member.state is MemberState.JOINING for member in self.members)
+
+    @property
+    def replicas(self) -> tuple[Member, ...]:
+        """Every member but the primary, quarantined ones included."""
+        return tuple(member for member in self.members if member.name != self.primary)
+
+    def with_member(self, member: Member) -> ClusterRecord:
+        """`member` added, or put in the place of the one with its name."""
+        kept = tuple(member if other.name == member.name else other for other in self.members)
+        return replace(self, members=kept if any(m.name == member.name for m in self.members) else (*kept, member))
+
+    def to_json(self) -> str:
+        doc = asdict(self)
+        doc["ackers"] = sorted(self.ackers)
+        return json.dumps({"format": FORMAT, **doc}, sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> ClusterRecord:
+        """StoreError if `text` is damaged, or written by a newer replclus."""
+        try:
+            doc = json.loads(text)
+            written = int(doc.pop("format"))
+            if written > FORMAT:
+                raise StoreError(
+                    f"the cluster record has format {written}, this replclus understands up to {FORMAT}: use a newer replclus"
+                )
+            return _record(doc)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"the cluster record is damaged: {error!r}") from error
+
+
+_Doc = dict[str, object]
+
+
+def _record(doc: _Doc) -> ClusterRecord:
+    """Give the plain values of a JSON document their types back."""
+    operation, request = doc["operation"], doc["request"]
+    return ClusterRecord(
+        version=_int(doc, "version"),
+        cluster_id=_str(doc, "cluster_id"),
+        name=_str(doc, "name"),
+        flavour=Flavour(_str(doc, "flavour")),
+        durability=Durability(_str(doc, "durability")),
+        epoch=_int(doc, "epoch"),
+        primary=_str(doc, "primary"),
+        members=tuple(_member(_dict(member)) for member in _list(doc["members"])),
+        ackers=frozenset(str(name) for name in _list(doc["ackers"])),
+        operation=None if operation is None else _operation(_dict(operation)),
+        request=None if request is None else _request(_dict(request)),
+        paused=_bool(doc, "paused"),
+    )
+
+
+def _member(doc: _Doc) -> Member:
+    return Member(
+        name=_str(doc, "name"),
+        host=_str(doc, "host"),
+        port=_int(doc, "port"),
+        server_id=_int(doc, "server_id"),
+        uuid=_optional_str(doc, "uuid"),
+        state=MemberState(_str(doc, "state")),
+        why=_str(doc, "why"),
+    )
+
+
+def _operation(doc: _Doc) -> Operation:
+    return Operation(
+        kind=OperationKind(_str(doc, "kind")),
+        phase=Phase(_str(doc, "phase")),
+        old_primary=_str(doc, "old_primary"),
+        reason=_str(doc, "reason"),
+        wanted=_optional_str(doc, "wanted"),
+        fenced=_bool(doc, "fenced"),
+        position=_optional_str(doc, "position"),
+    )
+
+
+def _request(doc: _Doc) -> Request:
+    return Request(
+        id=_str(doc, "id"),
+        kind=RequestKind(_str(doc, "kind")),
+        to=_optional_str(doc, "to"),
+        force=_bool(doc, "force"),
+        answer=_optional_str(doc, "answer"),
+        done=None if doc["done"] is None else _bool(doc, "done"),
+    )
+
+
+def _str(doc: _Doc, key: str) -> str:
+    value = doc[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} should be a text, found {value!r}")
+    return value
+
+
+def _optional_str(doc: _Doc, key: str) -> str | None:
+    return None if doc[key] is None else _str(doc, key)
+
+
+def _int(doc: _Doc, key: str) -> int:
+    value = doc[key]
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{key} should be a whole number, found {value!r}")
+    return value
+
+
+def _bool(doc: _Doc, key: str) -> bool:
+    value = doc[key]
+    if not isinstance(value, bool):
+        raise TypeError(f"{key} should be true or false, found {value!r}")
+    return value
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, found {value!r}")
+    return value
+
+
+def _dict(value: object) -> _Doc:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, found {value!r}")
+    return value

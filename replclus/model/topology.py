@@ -1,0 +1,70 @@
+"""The map that applications route by, and the pulse row that carries it through replication."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+FORMAT = 1
+
+
+class Role(StrEnum):
+    PRIMARY = "primary"
+    REPLICA = "replica"
+    DOWN = "down"
+    QUARANTINED = "quarantined"
+    UNPROVISIONED = "unprovisioned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyNode:
+    """One server as a router sees it. `serving` is False for a replica that must not take reads (draining, lagging, broken)."""
+
+    name: str
+    host: str
+    port: int
+    role: Role
+    weight: int = 1
+    serving: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Who is primary in `epoch`, and who else there is. Of two maps of one cluster the one with the higher epoch is right."""
+
+    cluster_id: str
+    epoch: int
+    primary: str
+    nodes: tuple[TopologyNode, ...]
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT, **asdict(self)}, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Topology:
+        """Raises ValueError on anything that is not a map this version understands."""
+        try:
+            doc = json.loads(text)
+            if doc["format"] != FORMAT:
+                raise ValueError(f"topology format {doc['format']!r} is not {FORMAT}")
+            nodes = tuple(TopologyNode(**{**node, "role": Role(node["role"])}) for node in doc["nodes"])
+            return Topology(cluster_id=doc["cluster_id"], epoch=doc["epoch"], primary=doc["primary"], nodes=nodes)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a topology: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulseRow:
+    """The one row of `replclus.pulse`.
+
+    `beat` counts milliseconds and only grows, so that the newest beat seen anywhere minus a replica's beat is that
+    replica's lag in milliseconds, with no two clocks compared. `routing_ttl_ms` is how long a router may go on writing
+    after it last saw a new beat.
+    """
+
+    beat: int
+    epoch: int
+    primary: str
+    routing_ttl_ms: int
+    topology: str

@@ -1,0 +1,90 @@
+"""Where the probers pin up what they saw, and the loop reads it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from replclus.failover.view import NodeHistory
+from replclus.model.observation import Observation
+
+BACKOFF_S_MIN = 0.2
+BACKOFF_S_MAX = 5.0
+
+
+class Board:
+    """The latest observation of every node, and what is remembered beyond it. Safe to use from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._alarm = False
+        self._observations: dict[str, Observation] = {}
+        self._history: dict[str, NodeHistory] = {}
+        self._backoff_s: dict[str, float] = {}
+
+    def put(self, seen: Observation, *, asked_at: float) -> None:
+        """Pin up the answer to a probe that was sent at `asked_at`. A change in reach wakes the loop."""
+        with self._changed:
+            before = self._observations.get(seen.node)
+            self._observations[seen.node] = seen
+            self._history[seen.node] = _remember(self._history.get(seen.node, NodeHistory()), seen, asked_at)
+            changed = before is None or before.reach is not seen.reach or before.process_alive is not seen.process_alive
+            self._alarm = self._alarm or changed
+            self._changed.notify_all()
+
+    def ring(self) -> None:
+        """Wake the loop: something cannot wait for the next tick."""
+        with self._changed:
+            self._alarm = True
+            self._changed.notify_all()
+
+    def snapshot(self) -> tuple[dict[str, Observation], dict[str, NodeHistory]]:
+        with self._changed:
+            return dict(self._observations), dict(self._history)
+
+    def wait_for_alarm(self, timeout_s: float) -> None:
+        """Sleep for `timeout_s`, or until something that cannot wait."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._alarm, timeout_s)
+            self._alarm = False
+
+    def wait_for_news(self, names: Iterable[str], since: float, timeout_s: float) -> None:
+        """Until each of `names` was probed completely, or found silent, after `since`; at most `timeout_s`."""
+        wanted = tuple(names)
+        with self._changed:
+            self._changed.wait_for(lambda: all(self._is_newer(name, since) for name in wanted), timeout_s)
+
+    def _is_newer(self, name: str, since: float) -> bool:
+        seen = self._observations.get(name)
+        return seen is not None and seen.at >= since and (seen.full_at >= since or not seen.answered)
+
+    def forget_positions(self, names: Iterable[str]) -> None:
+        """These nodes start anew as ackers: what they had before, e.g. as a primary whose tail was cut off, does not count."""
+        with self._changed:
+            for name in names:
+                self._history[name] = replace(self._history.get(name, NodeHistory()), highest_received=None)
+
+    def note_failure(self, name: str) -> None:
+        """A step failed there: leave the node alone for a while, longer each time."""
+        with self._changed:
+            pause_s = min(BACKOFF_S_MAX, 2 * self._backoff_s.get(name, BACKOFF_S_MIN / 2))
+            self._backoff_s[name] = pause_s
+            remembered = self._history.get(name, NodeHistory())
+            self._history[name] = replace(remembered, not_before=self._clock() + pause_s)
+
+    def note_success(self, name: str) -> None:
+        with self._changed:
+            self._backoff_s.pop(name, None)
+
+
+def _remember(history: NodeHistory, seen: Observation, asked_at: float) -> NodeHistory:
+    silent_since = None if seen.reach.alive else (asked_at if history.silent_since is None else history.silent_since)
+    highest = history.highest_received
+    if seen.facts is not None and seen.answered:
+        received = seen.facts.received
+        if highest is None or received.contains(highest):
+            highest = received
+    return replace(history, silent_since=silent_since, highest_received=highest)

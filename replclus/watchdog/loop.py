@@ -1,0 +1,218 @@
+"""Observe, decide, act; again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from replclus.errors import ConfigError
+from replclus.events import Decided, Event, PrimaryChanged, ProblemAppeared, ProblemGone, Report
+from replclus.failover import machine
+from replclus.failover.decision import Act, Decision, Wait
+from replclus.failover.diagnose import doubted_since
+from replclus.failover.problems import Problem, find_problems
+from replclus.failover.status import routing_map
+from replclus.failover.view import NEVER, ClusterView
+from replclus.model.record import ClusterRecord, Phase
+from replclus.model.spec import ClusterSpec
+from replclus.model.topology import Topology
+from replclus.store import Lock, Store
+from replclus.store.secrets import Secrets
+from replclus.watchdog.board import Board
+from replclus.watchdog.executor import Executor
+from replclus.watchdog.hands import Hands
+from replclus.watchdog.prober import Prober
+from replclus.watchdog.pulse import BeatClock, Pulse
+
+REREAD_S_MAX = 0.25
+"""How long the loop waits for servers that it asked again. A hung one is not waited for longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Since when the primary of `epoch` has been doubted: the outage is counted from there."""
+
+    epoch: int
+    primary: str
+    since: float
+
+
+class Watchdog:
+    """The night shift of one cluster. `report` is called from several threads, one event at a time."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        store: Store,
+        secrets: Secrets,
+        report: Report,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spec = spec
+        self._store = store
+        self._secrets = secrets
+        self._clock = clock
+        self._report = _one_at_a_time(report)
+        self._board = Board(clock)
+        self._beats = BeatClock(clock=clock)
+        self._problems: dict[tuple[str, str | None], Problem] = {}
+        self._said: tuple[str, str] = ("", "")
+        self._operation: tuple[int, Phase | None] = (0, None)
+        self._operation_since = NEVER
+        self._doubt: _Doubt | None = None
+
+    def run(self, stop: threading.Event, *, until: Callable[[ClusterRecord], bool] | None = None) -> None:
+        """Until `stop` is set, or `until` says of the record that the work is done.
+
+        Raises Locked if another process drives this cluster, ConfigError if it was never initialised.
+        """
+        with ExitStack() as stack:
+            lock = stack.enter_context(self._store.lock("watchdog"))
+            record = self._load()
+            timings = self._spec.timings
+            probers = {
+                node.name: Prober(node, self._secrets.watchdog, timings, self._board, self._clock) for node in self._spec.nodes
+            }
+            pulse = Pulse(self._secrets.watchdog, timings, self._board, self._beats, self._clock)
+            hands = Hands(self._spec, self._secrets, self._clock)
+            stack.callback(hands.close)
+            pool = ThreadPoolExecutor(max_workers=2 * len(probers) + 2, thread_name_prefix="step")
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            for thread in (*probers.values(), pulse):
+                thread.start()
+                stack.callback(thread.stop)
+            executor = self._executor(lock, hands, pool)
+            self._first_look(probers)
+            while not stop.is_set():
+                record = self._load()
+                if until is not None and until(record):
+                    return
+                self._tick(record, probers, pulse, executor)
+
+    def _executor(self, lock: Lock, hands: Hands, pool: ThreadPoolExecutor) -> Executor:
+        return Executor(
+            spec=self._spec,
+            store=self._store,
+            lock=lock,
+            board=self._board,
+            hands=hands,
+            beats=self._beats,
+            report=self._report,
+            topology=self._topology,
+            pool=pool,
+            clock=self._clock,
+        )
+
+    def _load(self) -> ClusterRecord:
+        record = self._store.load()
+        if record is None:
+            raise ConfigError(f"cluster {self._spec.name} has no record yet: run `replclus init` first")
+        return record
+
+    def _first_look(self, probers: dict[str, Prober]) -> None:
+        """See every server once before the first decision, and never send a beat smaller than one that exists."""
+        self._board.wait_for_news(probers, NEVER, self._spec.timings.connect_timeout_s + self._spec.timings.probe_timeout_s)
+        observations, _ = self._board.snapshot()
+        for seen in observations.values():
+            if seen.facts is not None and seen.facts.pulse is not None:
+                self._beats.start_after(seen.facts.pulse.beat)
+
+    def _tick(self, record: ClusterRecord, probers: dict[str, Prober], pulse: Pulse, executor: Executor) -> None:
+        view = self._view(record, pulse)
+        self._watch_doubt(view)
+        self._aim(pulse, view)
+        self._tell_problems(view)
+        decision = machine.tick(view)
+        self._tell_decision(decision)
+        if isinstance(decision, Act):
+            if decision.plan.changes_primary:
+                pulse.hold()
+            after = executor.run(decision.plan, record)
+            self._tell_new_primary(record, after)
+            self._reread(probers, tuple(probers))
+        elif isinstance(decision, Wait):
+            self._reread(probers, decision.reread)
+            self._board.wait_for_alarm(self._spec.timings.tick_s / 10)
+        else:
+            self._board.wait_for_alarm(self._spec.timings.tick_s)
+
+    def _view(self, record: ClusterRecord, pulse: Pulse) -> ClusterView:
+        now = self._clock()
+        present = (record.epoch, record.operation.phase if record.operation else None)
+        if present != self._operation:
+            self._operation, self._operation_since = present, now
+        observations, history = self._board.snapshot()
+        return ClusterView(
+            spec=self._spec,
+            record=record,
+            observations=observations,
+            now=now,
+            pulse=pulse.health,
+            history=history,
+            operation_since=self._operation_since,
+        )
+
+    def _topology(self, record: ClusterRecord) -> Topology:
+        observations, history = self._board.snapshot()
+        return routing_map(
+            ClusterView(spec=self._spec, record=record, observations=observations, history=history, now=self._clock())
+        )
+
+    def _aim(self, pulse: Pulse, view: ClusterView) -> None:
+        """Beats go to the primary that the record names, and to nobody while that is being changed."""
+        if view.record.operation is None:
+            pulse.aim(self._spec.node(view.record.primary), routing_map(view))
+        else:
+            pulse.hold()
+
+    def _reread(self, probers: dict[str, Prober], names: tuple[str, ...]) -> None:
+        since = self._clock()
+        for name in names:
+            probers[name].ask()
+        self._board.wait_for_news(names, since, REREAD_S_MAX)
+
+    # ---- telling -----------------------------------------------------------------------------------------------------
+
+    def _tell_problems(self, view: ClusterView) -> None:
+        present = {(problem.code, problem.node): problem for problem in find_problems(view)}
+        for key, problem in present.items():
+            if key not in self._problems:
+                self._report(ProblemAppeared(problem=problem.code, what=problem.sentence, node=problem.node))
+        for code, node in self._problems.keys() - present.keys():
+            self._report(ProblemGone(problem=code, node=node))
+        self._problems = present
+
+    def _tell_decision(self, decision: Decision) -> None:
+        said = (decision.verdict, decision.why)
+        if said != self._said:
+            self._report(Decided(verdict=decision.verdict, why=decision.why))
+            self._said = said
+
+    def _watch_doubt(self, view: ClusterView) -> None:
+        since = doubted_since(view)
+        record = view.record
+        if record.operation is not None:
+            return
+        self._doubt = None if since is None else _Doubt(record.epoch, record.primary, since)
+
+    def _tell_new_primary(self, before: ClusterRecord, after: ClusterRecord) -> None:
+        if before.epoch == after.epoch and before.operation is None:
+            return
+        if after.operation is None and self._doubt is not None and after.epoch > self._doubt.epoch:
+            outage_ms = (self._clock() - self._doubt.since) * 1000
+            self._report(PrimaryChanged(old=self._doubt.primary, new=after.primary, epoch=after.epoch, outage_ms=outage_ms))
+            self._doubt = None
+
+
+def _one_at_a_time(report: Report) -> Report:
+    lock = threading.Lock()
+
+    def told(event: Event) -> None:
+        with lock:
+            report(event)
+
+    return told

@@ -1,0 +1,71 @@
+"""One thread a node, so that a server that hangs delays nobody else's news."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from replclus.model.observation import Observation
+from replclus.model.spec import Account, NodeSpec, Timings
+from replclus.server.process import LocalProcess
+from replclus.server.server import Server
+from replclus.watchdog.board import Board
+
+
+class Prober(threading.Thread):
+    """Asks one server how it is: a small question every tick, the whole story now and then, or when `ask` is called."""
+
+    def __init__(
+        self,
+        node: NodeSpec,
+        account: Account,
+        timings: Timings,
+        board: Board,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(name=f"prober-{node.name}", daemon=True)
+        self._node = node
+        self._timings = timings
+        self._board = board
+        self._clock = clock
+        self._server = Server(
+            node,
+            account,
+            clock=clock,
+            connect_timeout_s=timings.connect_timeout_s,
+            timeout_s=timings.probe_timeout_s,
+        )
+        self._process = LocalProcess(node.process_dir) if node.process_dir else None
+        self._wake = threading.Event()
+        self._full_wanted = True
+        self._stopping = False
+
+    def ask(self) -> None:
+        """Probe completely, now."""
+        self._full_wanted = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        self._server.abort()
+
+    def run(self) -> None:
+        previous: Observation | None = None
+        while not self._stopping:
+            previous = self.probe(previous)
+            self._wake.wait(self._timings.tick_s)
+            self._wake.clear()
+        self._server.close()
+
+    def probe(self, previous: Observation | None) -> Observation:
+        asked_at = self._clock()
+        overdue = previous is None or asked_at - previous.full_at >= self._timings.full_probe_every_s
+        full, self._full_wanted = self._full_wanted or overdue, False
+        seen = self._server.observe(previous, full=full)
+        if self._process is not None:
+            seen = replace(seen, process_alive=seen.reach.alive or self._process.is_running())
+        self._board.put(seen, asked_at=asked_at)
+        return seen
