@@ -68,7 +68,11 @@ def _locate(path: Path | str | None, environ: Mapping[str, str]) -> tuple[Path, 
     shown = str(named or DEFAULT_FILE)
     source = f"{PATH_VARIABLE}={shown}" if not path and named else shown
     file = Path(shown)
-    if not file.exists():
+    try:
+        missing = not file.exists()
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror}): check the path and its modes", where=source) from error
+    if missing:
         remedy = "create a cluster to try with `replclus sandbox create DIR`, or name your file with -c FILE"
         raise ConfigError(f"there is no such file: {remedy}", where=source)
     if file.is_dir():

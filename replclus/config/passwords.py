@@ -6,6 +6,7 @@ Nothing here puts a password, or a part of one, into a message.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from replclus.config.schema import AccountTable
 from replclus.model.spec import Secret
 
 PASSWORD_BYTES_MAX = 1024
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 def resolve(account: AccountTable, base: Path, environ: Mapping[str, str]) -> Secret:
@@ -38,8 +41,10 @@ def _checked(password: str) -> Secret:
 
 
 def _from_environment(variable: str, environ: Mapping[str, str]) -> str:
-    if variable not in environ:
-        raise ValueError(f"the environment variable {variable!r} is not set: export it with the password")
+    # Echoed only when it looks like a variable: somebody may have written the password itself there.
+    shown = f"the environment variable {variable}" if _VARIABLE.fullmatch(variable) else "the environment variable"
+    if not environ.get(variable):
+        raise ValueError(f"{shown} is {'empty' if variable in environ else 'not set'}: export it with the password")
     return environ[variable]
 
 

@@ -106,7 +106,7 @@ class AppTable(AccountTable):
 
     @model_validator(mode="after")
     def _has_password(self) -> AppTable:
-        if not self.password_keys:
+        if not self.password_keys or self.password == "":
             raise ValueError("has no password: add password_env, password_file or password")
         return self
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NoReturn
@@ -109,13 +110,16 @@ def _host(text: str) -> tuple[str, int]:
 
 
 def _options(query: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict", max_num_fields=100)
-    except ValueError:
+    pairs: list[tuple[str, str]] = []
+    with suppress(ValueError):
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=100)
+    if query and not pairs:
         _refuse("the options after '?' are not option=value pairs joined by '&'")
-    options: dict[str, str] = {}
-    for key, value in pairs:
-        if key in options:
-            _refuse(f"the option {key!r} is given twice: keep one")
-        options[key] = value
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        _refuse(f"the option {_first_twice([key for key, _ in pairs])!r} is given twice: keep one")
     return options
+
+
+def _first_twice(words: list[str]) -> str:
+    return next(word for word in words if words.count(word) > 1)

@@ -81,10 +81,14 @@ class CloseForWrites:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Write the record's epoch into the first pulse of `node`."""
+    """Write the record's epoch into the first pulse of `node`.
+
+    Not essential: while nobody is attached to acknowledge it, it cannot be committed, and attaching somebody is the next
+    tick's work. Every later beat carries the epoch too.
+    """
 
     node: str
-    essential = True
+    essential = False
 
 
 @dataclass(frozen=True, slots=True)

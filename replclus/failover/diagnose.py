@@ -80,6 +80,17 @@ def primary_frozen(view: ClusterView) -> bool:
     return view.pulse.failing_since is not None and bool(seen.cut) and not seen.feeding and not seen.stale
 
 
+def why_failed(view: ClusterView) -> str:
+    """The present primary's failure in a few words, for the record and the report."""
+    if process_gone(view, view.record.primary):
+        return "its process is gone"
+    if primary_dead(view):
+        return f"{view.primary.error or view.primary.reach.value}, and no replica receives from it any more"
+    if primary_frozen(view):
+        return "it hangs: no answer, no commit, and no replica is fed by it"
+    return "it accepts no writes, and a replica has more than it"
+
+
 def only_we_cannot_see_it(view: ClusterView) -> bool:
     """We get no answer, and a replica that spoke after our doubt began is still being fed."""
     return primary_silent(view) and not process_gone(view, view.record.primary) and bool(witnesses(view).feeding)

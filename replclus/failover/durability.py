@@ -52,7 +52,10 @@ def blockers(view: ClusterView, old: str, *, fenced: bool) -> tuple[str, ...]:
                 f" bring it back, or run `replclus failover --force` to accept the loss"
             )
         elif regressed(view, name):
-            reasons.append(f"{name} has less than it once had received: it may have lost acknowledged writes")
+            reasons.append(
+                f"{name} has less than it once had received and may have lost acknowledged writes:"
+                f" compare it with its relay logs, or run `replclus failover --force` to accept the loss"
+            )
         elif not fenced and not revoked(facts):
             reasons.append(f"{old} is not fenced and {name} still receives from it")
     return tuple(reasons)

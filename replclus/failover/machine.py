@@ -22,12 +22,14 @@ def tick(view: ClusterView) -> Decision:
         return Stay("paused by a person")
     if record.request is not None and record.request.done is None:
         return consider(view, record.request)
+    reasons_to_stay: list[Stay] = []
     for row in TABLE:
         for node, _ in row.find(view):
             decision = row.remedy(view, node or record.primary)
             if not isinstance(decision, Stay):
                 return decision
-    return Stay("all is as it should be")
+            reasons_to_stay.append(decision)
+    return reasons_to_stay[0] if reasons_to_stay else Stay("all is as it should be")
 
 
 def _continue(view: ClusterView, operation: Operation) -> Decision:
@@ -88,7 +90,8 @@ def _continue_switchover(view: ClusterView, operation: Operation) -> Decision:
         return Wait(f"{old} does not answer in the middle of a switchover", reread=remedies.everyone(view))
     if after is None:
         return Act(plan.abandon(view, f"{target} does not answer any more", reopen_old=True))
-    stale = tuple(name for name in (old, target) if view.seen(name).full_at < view.operation_since)
+    asked = (old, *(member.name for member, _ in view.serving_replicas()))
+    stale = tuple(name for name in asked if view.seen(name).full_at < view.operation_since)
     if stale:
         return Wait(f"{', '.join(stale)} must be asked again", reread=stale)
     receiving = [member.name for member, facts in view.serving_replicas() if not revoked(facts)]

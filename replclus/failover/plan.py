@@ -31,7 +31,10 @@ from replclus.model.record import ClusterRecord, Member, MemberState, Operation,
 
 
 def claim_failover(view: ClusterView, reason: str, *, wanted: str | None = None) -> Plan:
-    """Claim the epoch, then fence the old primary and revoke every replica's right to acknowledge, all at once."""
+    """Claim the epoch, then fence the old primary and revoke every replica's right to acknowledge, all at once.
+
+    One that is fenced already, because it came back read-only, is left running: it will be needed as a replica.
+    """
     record = view.record
     operation = Operation(
         kind=OperationKind.FAILOVER,
@@ -42,9 +45,10 @@ def claim_failover(view: ClusterView, reason: str, *, wanted: str | None = None)
         position=record.operation.position if record.operation else None,
     )
     claimed = replace(record, epoch=record.epoch + 1, operation=operation)
+    fence = () if old_primary_fenced(view, record.primary) else (Fence(record.primary),)
     return Plan(
         f"failover from {record.primary}: {reason}",
-        (Swap(claimed, f"failover from {record.primary}"), _revoke_everyone(view, Fence(record.primary))),
+        (Swap(claimed, f"failover from {record.primary}"), _revoke_everyone(view, *fence)),
     )
 
 

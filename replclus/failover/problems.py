@@ -76,15 +76,15 @@ def _cause(view: ClusterView) -> str:
 
 
 def _dead_sentence(view: ClusterView) -> str:
-    if diagnose.process_gone(view, view.record.primary):
-        return "is dead: its process is gone"
-    return f"is dead: {_cause(view)}, and no replica receives from it any more"
+    return f"is dead: {diagnose.why_failed(view)}"
+
+
+def _silent_sentence(view: ClusterView) -> str:
+    return f"does not answer us ({_cause(view)}), but its replicas are fed by it"
 
 
 def _suspect(view: ClusterView) -> bool:
-    explained = (
-        diagnose.primary_dead, diagnose.primary_frozen, diagnose.only_we_cannot_see_it, diagnose.everyone_silent
-    )  # fmt: skip
+    explained = (diagnose.primary_dead, diagnose.primary_frozen, diagnose.only_we_cannot_see_it, diagnose.everyone_silent)
     return diagnose.primary_silent(view) and not any(known(view) for known in explained)
 
 
@@ -188,46 +188,131 @@ def _no_candidate(view: ClusterView) -> Iterator[Match]:
 
 
 TABLE: tuple[Situation, ...] = (
-    Situation("AllSilent", Severity.CRITICAL, "No server answers; the watchdog may be the isolated one, so it does nothing.",
-              _all_silent, remedies.stay("we see nobody, so we judge nobody")),
-    Situation("PrimaryDead", Severity.CRITICAL, "The primary is gone: two independent signals agree.",
-              _about_primary(diagnose.primary_dead, _dead_sentence), remedies.fail_over),
-    Situation("PrimarySilent", Severity.WARNING, "Only the watchdog cannot reach the primary; replicas are still fed by it.",
-              _about_primary(diagnose.only_we_cannot_see_it, lambda view: f"does not answer us ({_cause(view)}), but its replicas are fed by it"),
-              remedies.stay("the replicas still receive from the primary")),
-    Situation("PrimaryFrozen", Severity.CRITICAL, "The primary hangs: no answer, no commit, and no replica is fed by it.",
-              _about_primary(diagnose.primary_frozen, lambda view: "hangs: it neither answers nor commits, and no replica is fed by it"),
-              remedies.fail_over),
-    Situation("PrimarySuspect", Severity.WARNING, "The primary does not answer and the evidence is not complete yet.",
-              _about_primary(_suspect, lambda view: f"does not answer ({_cause(view)})"), remedies.ask_again),
-    Situation("TooManyConnections", Severity.WARNING, "The primary refuses connections because it has too many; it is alive.",
-              _about_primary(_overloaded, lambda view: f"has no connection left for us ({_cause(view)})"),
-              remedies.stay("a server with too many connections is not dead")),
-    Situation("PrimaryReadOnly", Severity.CRITICAL, "The primary answers, but accepts no writes: it was restarted, or closed by hand.",
-              _about_primary(_closed, lambda view: "accepts no writes"), remedies.reopen),
-    Situation("SemiSyncBlocked", Severity.CRITICAL, "Commits wait for an acknowledgement, and no replica is attached to give one.",
-              _about_primary(diagnose.commits_blocked, lambda view: "waits for an acknowledgement that no replica can give"),
-              remedies.stay("replicas are attached as they return")),
-    Situation("PrimaryWriteStalled", Severity.CRITICAL, "The primary answers, but commits nothing within the deadline.",
-              _about_primary(diagnose.writes_stalled, lambda view: f"answers, but commits nothing ({view.pulse.error})"),
-              remedies.stay("it still answers and may only be slow")),
-    Situation("NoCandidate", Severity.WARNING, "No replica answers that could take over or acknowledge.",
-              _no_candidate, remedies.stay("no replica answers")),
-    Situation("AckerRegressed", Severity.CRITICAL, "A replica has less than it once had received; it may have lost acknowledged writes.",
-              _acker_regressed, remedies.stay("it fetches again what it lost while the primary lives")),
-    Situation("ReplicaWritable", Severity.CRITICAL, "A replica accepts writes; the record says who may.",
-              _each_replica(_is_writable), remedies.close_replica),
-    Situation("ReplicaErrant", Severity.CRITICAL, "A replica executed transactions of its own.",
-              _each_replica(_has_errant), remedies.quarantine_errant),
-    Situation("ReplicaDetached", Severity.WARNING, "A replica replicates from nobody, or from the wrong source; it is judged, then attached.",
-              _each_replica(_is_detached), remedies.judge_and_attach),
-    Situation("ReplicaIoStopped", Severity.WARNING, "A replica does not receive from the primary.",
-              _each_replica(_receiver_stopped), remedies.restart_replication),
-    Situation("ReplicaSqlStopped", Severity.WARNING, "A replica has stopped applying, without an error.",
-              _each_replica(_applier_stopped), remedies.restart_replication),
-    Situation("ReplicaSqlBroken", Severity.CRITICAL, "A replica cannot apply a transaction. Errors are never skipped.",
-              _each_replica(_applier_broken), remedies.stay("errors are never skipped; rebuild the replica")),
+    Situation(
+        "AllSilent",
+        Severity.CRITICAL,
+        "No server answers; the watchdog may be the isolated one.",
+        _all_silent,
+        remedies.stay("we see nobody, so we judge nobody"),
+    ),
+    Situation(
+        "PrimaryDead",
+        Severity.CRITICAL,
+        "The primary is gone: two independent signals agree.",
+        _about_primary(diagnose.primary_dead, _dead_sentence),
+        remedies.fail_over,
+    ),
+    Situation(
+        "PrimarySilent",
+        Severity.WARNING,
+        "Only the watchdog cannot reach the primary; replicas are still fed by it.",
+        _about_primary(diagnose.only_we_cannot_see_it, _silent_sentence),
+        remedies.stay("the replicas still receive from the primary"),
+    ),
+    Situation(
+        "PrimaryFrozen",
+        Severity.CRITICAL,
+        "The primary hangs: no answer, no commit, and no replica is fed by it.",
+        _about_primary(diagnose.primary_frozen, lambda view: "hangs: no answer, no commit, and no replica is fed by it"),
+        remedies.fail_over,
+    ),
+    Situation(
+        "PrimarySuspect",
+        Severity.WARNING,
+        "The primary does not answer and the evidence is not complete yet.",
+        _about_primary(_suspect, lambda view: f"does not answer ({_cause(view)})"),
+        remedies.ask_again,
+    ),
+    Situation(
+        "TooManyConnections",
+        Severity.WARNING,
+        "The primary refuses connections because it has too many; it is alive.",
+        _about_primary(_overloaded, lambda view: f"has no connection left for us ({_cause(view)})"),
+        remedies.stay("a server with too many connections is not dead"),
+    ),
+    Situation(
+        "PrimaryReadOnly",
+        Severity.CRITICAL,
+        "The primary answers, but accepts no writes: it was restarted, or closed by hand.",
+        _about_primary(_closed, lambda view: "accepts no writes"),
+        remedies.reopen,
+    ),
+    Situation(
+        "SemiSyncBlocked",
+        Severity.CRITICAL,
+        "Commits wait for an acknowledgement, and no replica is attached to give one.",
+        _about_primary(diagnose.commits_blocked, lambda view: "waits for an acknowledgement that no replica can give"),
+        remedies.stay("replicas are attached as they return"),
+    ),
+    Situation(
+        "PrimaryWriteStalled",
+        Severity.CRITICAL,
+        "The primary answers, but commits nothing within the deadline.",
+        _about_primary(diagnose.writes_stalled, lambda view: f"answers, but commits nothing ({view.pulse.error})"),
+        remedies.stay("it still answers and may only be slow"),
+    ),
+    Situation(
+        "NoCandidate",
+        Severity.WARNING,
+        "No replica answers that could take over or acknowledge.",
+        _no_candidate,
+        remedies.stay("no replica answers"),
+    ),
+    Situation(
+        "AckerRegressed",
+        Severity.CRITICAL,
+        "A replica has less than it once had received; it may have lost acknowledged writes.",
+        _acker_regressed,
+        remedies.stay("it fetches again what it lost while the primary lives"),
+    ),
+    Situation(
+        "ReplicaWritable",
+        Severity.CRITICAL,
+        "A replica accepts writes; the record says who may.",
+        _each_replica(_is_writable),
+        remedies.close_replica,
+    ),
+    Situation(
+        "ReplicaErrant",
+        Severity.CRITICAL,
+        "A replica executed transactions of its own.",
+        _each_replica(_has_errant),
+        remedies.quarantine_errant,
+    ),
+    Situation(
+        "ReplicaDetached",
+        Severity.WARNING,
+        "A replica replicates from nobody, or from the wrong source; it is judged, then attached.",
+        _each_replica(_is_detached),
+        remedies.judge_and_attach,
+    ),
+    Situation(
+        "ReplicaIoStopped",
+        Severity.WARNING,
+        "A replica does not receive from the primary.",
+        _each_replica(_receiver_stopped),
+        remedies.restart_replication,
+    ),
+    Situation(
+        "ReplicaSqlStopped",
+        Severity.WARNING,
+        "A replica has stopped applying, without an error.",
+        _each_replica(_applier_stopped),
+        remedies.restart_replication,
+    ),
+    Situation(
+        "ReplicaSqlBroken",
+        Severity.CRITICAL,
+        "A replica cannot apply a transaction. Errors are never skipped.",
+        _each_replica(_applier_broken),
+        remedies.stay("errors are never skipped; rebuild the replica"),
+    ),
     Situation("ReplicaDown", Severity.WARNING, "A replica does not answer.", _down, remedies.forget_absent_acker),
-    Situation("Quarantined", Severity.WARNING, "A server is kept out of reads, elections and replication.",
-              _each_replica(_is_quarantined), remedies.stay("a quarantine ends by `replclus rejoin` or a rebuild")),
-)  # fmt: skip
+    Situation(
+        "Quarantined",
+        Severity.WARNING,
+        "A server is kept out of reads, elections and replication.",
+        _each_replica(_is_quarantined),
+        remedies.stay("a quarantine ends by `replclus rejoin` or a rebuild"),
+    ),
+)

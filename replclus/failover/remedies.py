@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from replclus.failover import candidates, plan
+from replclus.failover import candidates, diagnose, plan
 from replclus.failover.decision import Act, Decision, Refuse, Stay, Wait
-from replclus.failover.durability import blockers, old_primary_fenced, removable_acker
+from replclus.failover.durability import blockers, removable_acker
 from replclus.failover.view import ClusterView
 from replclus.model.observation import Reach
 
@@ -35,15 +35,13 @@ def can_be_fenced(view: ClusterView, node: str) -> bool:
 def fail_over(view: ClusterView, node: str) -> Decision:
     """Claim the epoch, unless it is plain already that nobody could be promoted: a claim that ends in a refusal would
     detach replicas from a primary that may yet come back."""
-    fenced = old_primary_fenced(view, node) or can_be_fenced(view, node)
     if against := blockers(view, node, fenced=True):
         return Refuse(against)
     match candidates.elect(view):
         case candidates.NobodyElectable(reasons):
             return Refuse(reasons)
         case candidates.Elected():
-            reason = "its host can be fenced" if fenced else "every replica that could acknowledge can be revoked"
-            return Act(plan.claim_failover(view, f"{node} failed; {reason}"))
+            return Act(plan.claim_failover(view, diagnose.why_failed(view)))
 
 
 def ask_again(view: ClusterView, node: str) -> Decision:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable, Iterable
 
+from replclus.config.grammar import is_loopback
 from replclus.model.spec import ClusterSpec
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -28,22 +28,9 @@ def account_hosts(spec: ClusterSpec, seen_from: Iterable[str], resolve: Resolve 
     Every node may become the source of every other, so each node's host is in, by name and by address: a server names its
     client by address where it does not resolve names. `seen_from` is us, in each server's words (`USER()`).
     """
-    hosts: set[str] = set()
+    hosts = {host for host in seen_from if host}
     for node in spec.nodes:
-        hosts |= {node.host} if _is_address(node.host) else {node.host, *resolve(node.host)}
-    hosts |= {host for host in seen_from if host}
+        hosts |= {node.host, *resolve(node.host)}
     if any(is_loopback(host) for host in hosts):
         hosts |= set(LOOPBACK)
     return tuple(sorted(hosts))
-
-
-def is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

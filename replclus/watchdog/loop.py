@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from replclus.store.secrets import Secrets
+
 from replclus.errors import ConfigError
 from replclus.events import Decided, Event, PrimaryChanged, ProblemAppeared, ProblemGone, Report
 from replclus.failover import machine
@@ -21,7 +23,6 @@ from replclus.model.record import ClusterRecord, Phase
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
 from replclus.store import Lock, Store
-from replclus.store.secrets import Secrets
 from replclus.watchdog.board import Board
 from replclus.watchdog.executor import Executor
 from replclus.watchdog.hands import Hands

@@ -6,13 +6,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from replclus.server.process import LocalProcess
+from replclus.server.server import Server
+from replclus.store.secrets import Secrets
+
 from replclus.failover.view import ClusterView, PulseHealth
 from replclus.model.observation import Observation
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import Account, ClusterSpec, NodeSpec
-from replclus.server.process import LocalProcess
-from replclus.server.server import Server
-from replclus.store.secrets import Secrets
 
 
 def observe_once(spec: ClusterSpec, record: ClusterRecord, secrets: Secrets) -> ClusterView:

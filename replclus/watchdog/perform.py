@@ -6,12 +6,13 @@ import threading
 import time
 from dataclasses import replace
 
-from replclus.errors import Conflict, ConfigError, Locked, Refused
+from replclus.store.secrets import Secrets
+
+from replclus.errors import ConfigError, Conflict, Locked, Refused
 from replclus.events import Report
 from replclus.model.record import ClusterRecord, Request
 from replclus.model.spec import ClusterSpec
 from replclus.store import Store
-from replclus.store.secrets import Secrets
 from replclus.watchdog.loop import Watchdog
 
 POLL_S = 0.02

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from replclus.model.observation import Observation
-from replclus.model.spec import Account, NodeSpec, Timings
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
+
+from replclus.model.observation import Observation
+from replclus.model.spec import Account, NodeSpec, Timings
 from replclus.watchdog.board import Board
 
 

@@ -88,8 +88,9 @@ class MariadbGtidSet(OriginSet[tuple[int, int]]):
 
         In strict mode a server that has a GTID has all that came before it in that domain. So `0-1-95,0-3-105` is
         96..105 beyond `0-1-95`, where `subtract` must answer 1..105; and `0-1-500,0-3-1000` is nothing beyond the
-        `0-3-1005` of a seeded server. Always a part of `self - other`. It trusts strict mode: an errant transaction that somebody made
-        replication skip over shows in `subtract` only, so judge safety by `contains`, `subtract` and `compare`.
+        `0-3-1005` of a seeded server. Always a part of `self - other`. It trusts strict mode: an errant transaction
+        that somebody made replication skip over shows in `subtract` only, so judge safety by `contains`, `subtract`
+        and `compare`.
         """
         shared: dict[int, int] = {}
         for one, two in ((self, other), (other, self)):

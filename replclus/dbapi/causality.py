@@ -1,0 +1,82 @@
+"""What a logical connection has seen, as a position that a replica can be asked to have reached.
+
+Transactions are applied in the order in which the primary committed them (MariaDB by domain; MySQL because every
+member runs with `replica_preserve_commit_order`). So the GTID of our own last write stands for everything that had been
+committed before it, and replaces whatever was known in its domain.
+"""
+
+from __future__ import annotations
+
+import re
+
+from replclus.errors import GtidSyntaxError
+from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet, parse_gtid_set
+from replclus.model.spec import Flavour
+
+_MARIADB_GTID = re.compile(r"(\d+)-(\d+)-(\d+)")
+
+
+class Seen:
+    """Mutable, one per logical connection. `text` is what the server's wait function takes; empty: nothing to wait for."""
+
+    __slots__ = ("_domains", "flavour", "text")
+
+    def __init__(self, flavour: Flavour) -> None:
+        self.flavour = flavour
+        self.text = ""
+        # MariaDB: domain -> (sequence, the GTID).
+        self._domains: dict[str, tuple[int, str]] = {}
+
+    def wrote(self, gtid: str) -> None:
+        """Our own transaction `gtid` was committed."""
+        if self.flavour is Flavour.MYSQL:
+            self.text = gtid
+        elif len(self._domains) <= 1 and self.text.partition("-")[0] in ("", gtid.partition("-")[0]):
+            # The usual case, one domain, is worth a short way: it is passed after every write.
+            self._domains = {}
+            self.text = gtid
+        else:
+            self.reached(gtid)
+
+    def reached(self, position: str) -> None:
+        """We have seen a server that was at `position`. Nothing already seen is forgotten. GtidSyntaxError if it is none."""
+        if self.flavour is Flavour.MYSQL:
+            merged = MysqlGtidSet.parse(position) | MysqlGtidSet.parse(self.text)
+            self.text = str(merged).replace("\n", "")
+            return
+        MariadbGtidSet.parse(position)
+        for domain, server, sequence in _MARIADB_GTID.findall(f"{self.text},{position}"):
+            if int(sequence) > self._domains.get(domain, (0, ""))[0]:
+                self._domains[domain] = (int(sequence), f"{domain}-{server}-{sequence}")
+        self.text = ",".join(gtid for _, gtid in self._domains.values())
+
+    def within(self, applied: str) -> bool:
+        """Has a replica that reported `applied` everything that we have seen? False also where that is not certain."""
+        if not self.text or self.text == applied:
+            return True
+        if not applied:
+            return False
+        if self.flavour is Flavour.MYSQL:
+            return _mysql(applied).contains(_mysql(self.text))
+        there = _domains(applied)
+        return all(there.get(domain, 0) >= sequence for domain, sequence in _domains(self.text).items())
+
+
+def _mysql(text: str) -> GtidSet:
+    return MysqlGtidSet.parse(text)
+
+
+def _domains(position: str) -> dict[str, int]:
+    """MariaDB: the last sequence number of each domain. The server that wrote it does not matter in strict mode."""
+    last: dict[str, int] = {}
+    for domain, _, sequence in _MARIADB_GTID.findall(position):
+        last[domain] = max(int(sequence), last.get(domain, 0))
+    return last
+
+
+def check_token(flavour: Flavour, token: str) -> str:
+    """The token, canonical. ValueError if it is not a position of this family: it goes into a statement."""
+    try:
+        return str(parse_gtid_set(flavour, token)).replace("\n", "")
+    except GtidSyntaxError as error:
+        raise ValueError(f"causality_token {token!r} is not one of this cluster: {error}") from error

@@ -1,0 +1,58 @@
+"""Errors that an application can meet. Each is also the PyMySQL exception that existing `except` clauses expect.
+
+    pymysql.err.OperationalError
+    ├── OutcomeUnknown      2013, 08007: a write was sent and may or may not have been executed. Never repeat it blindly
+    ├── TransactionLost     1213, 40001: the transaction was rolled back by a failure: run it again from its start
+    └── Unavailable         2003: no server could be asked in time. Nothing was executed
+    pymysql.err.NotSupportedError
+    └── StatementRefused    1235: administration of one server, which does not go through a router
+
+1213 is what servers answer to a deadlock victim, and says the same: all of the transaction is undone, the connection is
+fine, try again. Code that repeats deadlocked transactions therefore survives failovers without a change.
+"""
+
+from __future__ import annotations
+
+from pymysql import err
+
+from replclus.errors import ReplclusError
+
+
+class OutcomeUnknown(err.OperationalError, ReplclusError):
+    """The connection broke after a write, or a COMMIT, was sent and before it was answered.
+
+    Ask `connection.outcome()`; with `track_outcome=True` this error is not raised where the truth can be found out.
+    """
+
+    def __init__(self, node: str, why: str, *, what: str = "the statement") -> None:
+        super().__init__(
+            2013,
+            f"lost {node} while {what} was under way ({why}): it may or may not have been executed, "
+            "so it was not repeated; connect(track_outcome=True) finds out",
+            sqlstate="08007",
+        )
+
+
+class TransactionLost(err.OperationalError, ReplclusError):
+    """A transaction was cut before its COMMIT was sent, so none of it was executed. It may be run again."""
+
+    def __init__(self, node: str, why: str) -> None:
+        super().__init__(
+            1213,
+            f"lost {node} in the middle of a transaction ({why}): it was rolled back, run it again from its start",
+            sqlstate="40001",
+        )
+
+
+class Unavailable(err.OperationalError, ReplclusError):
+    """No node could be reached, or no primary appeared, within the time allowed. The statement was not executed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(2003, message, sqlstate="08001")
+
+
+class StatementRefused(err.NotSupportedError, ReplclusError):
+    """The statement administers one server. It was not sent."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(1235, reason, sqlstate="0A000")

@@ -1,0 +1,273 @@
+"""A physical connection: one PyMySQL connection to one node, which knows where it leads and what has been set on it."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymysql import err
+from pymysql.charset import charset_by_name
+from pymysql.connections import Connection, MySQLResult
+from pymysql.constants import COMMAND
+from pymysql.protocol import MysqlPacket, OKPacketWrapper
+
+from replclus.dbapi.mapping import Node
+from replclus.dbapi.speech import Speech, speech_of
+from replclus.dbapi.tracking import CLIENT_SESSION_TRACK, SESSION_STATE_CHANGED, parse_tail
+
+IN_TRANSACTION = 1
+AUTOCOMMIT = 2
+_COM_RESET_CONNECTION = 0x1F
+_EOF = struct.Struct("<HH")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The session state that both backends of a logical connection share. `statements` are replayed in their order."""
+
+    database: str | None = None
+    charset: str = "utf8mb4"
+    collation: str | None = None
+    autocommit: bool | None = False
+    statements: tuple[str | bytes, ...] = ()
+
+
+class TrackedResult(MySQLResult):
+    """A result that notes the status at the end of its rows. PyMySQL drops it, yet after a SELECT with autocommit off it is
+    what says that a transaction is open.
+    """
+
+    def _check_packet_is_eof(self, packet: MysqlPacket) -> bool:
+        data = packet.get_all_data()
+        if data[0] != 0xFE or len(data) >= 9:
+            return False
+        self.warning_count, status = _EOF.unpack_from(data, 1)
+        self.has_next = status & 8
+        assert isinstance(self.connection, Link)
+        self.connection.server_status = status
+        return True
+
+
+class Link(Connection[Any]):
+    """See the module. Made by `Link.to`, which also connects; `pymysql.err.Error` if that fails."""
+
+    _sock: socket.socket | None
+    _result: MySQLResult | None
+    _affected_rows: int
+    _next_seq_id: int
+    server_version: str
+    server_status: int
+
+    node: Node
+    term: tuple[int, int]
+    speech: Speech
+    setup: Setup
+    dirty: bool
+    gtid: str | None
+    schema: str | None
+    broken_off: str
+    connected_at: float
+    idle_since: float
+    _poll: select.poll
+
+    @classmethod
+    def to(cls, node: Node, term: tuple[int, int], options: Mapping[str, Any], setup: Setup) -> Link:
+        """Connect to `node`. `options` are pymysql.connect's, without the address and without what `setup` holds."""
+        link = cls(
+            **options,
+            host=node.host,
+            port=node.port,
+            unix_socket=node.socket,
+            database=setup.database,
+            charset=setup.charset,
+            collation=setup.collation,
+            autocommit=None,
+            defer_connect=True,
+        )
+        link.client_flag |= CLIENT_SESSION_TRACK
+        link.node, link.term, link.setup = node, term, setup
+        link.gtid, link.schema, link.broken_off = None, None, ""
+        link.dirty = False
+        link.connect()
+        link.connected_at = link.idle_since = time.monotonic()
+        link.speech = speech_of(link.server_version)
+        link._poll = select.poll()
+        assert link._sock is not None
+        link._poll.register(link._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+        try:
+            link._pipeline(link._settings(setup))
+        except BaseException:
+            link.discard()
+            raise
+        return link
+
+    # What PyMySQL does, done with tracking -----------------------------------------------------------------------
+
+    def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+        # PyMySQL makes one per connection even where no TLS was asked for, and reading the CA files takes 30 ms.
+        if sslp:
+            return super()._create_ssl_ctx(sslp)  # type: ignore[misc,no-any-return]
+        global _preferred
+        if _preferred is None:
+            _preferred = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+        assert _preferred is not None
+        return _preferred
+
+    def _read_query_result(self, unbuffered: bool = False) -> int:
+        self._result = None
+        result = TrackedResult(self)
+        if unbuffered:
+            result.init_unbuffered_query()
+        else:
+            result.read()
+        self._result = result
+        status = result.server_status
+        if status is not None:
+            self.server_status = status
+            if status & SESSION_STATE_CHANGED:
+                result.message = self._hear(result.message)
+        return result.affected_rows
+
+    def _read_ok_packet(self) -> OKPacketWrapper:
+        ok = super()._read_ok_packet()
+        if ok.server_status & SESSION_STATE_CHANGED:
+            ok.message = self._hear(ok.message)
+        return ok
+
+    def _hear(self, message: bytes) -> bytes:
+        """Note the session state at the end of an OK packet; what is returned is the message without it."""
+        tail = parse_tail(message)
+        if tail.gtid is not None:
+            self.gtid = tail.gtid
+        if tail.schema is not None:
+            self.schema = tail.schema
+        return tail.info
+
+    # Pipelining ------------------------------------------------------------------------------------------------
+
+    def _pipeline(self, commands: Sequence[tuple[int, str | bytes]]) -> list[MySQLResult]:
+        """Send all commands at once and read all answers: one round trip. The first error is raised after the last answer.
+
+        Only for commands that answer with OK or a result set. The last result stays current.
+        """
+        self.finish()
+        packets = []
+        for command, text in commands:
+            payload = text.encode(self.encoding) if isinstance(text, str) else bytes(text)
+            packets.append(struct.pack("<iB", len(payload) + 1, command) + payload)
+        if not packets:
+            return []
+        self._write_bytes(b"".join(packets))  # type: ignore[attr-defined]
+        results: list[MySQLResult] = []
+        failure: err.MySQLError | None = None
+        for _ in packets:
+            self._next_seq_id = 1
+            try:
+                self._read_query_result()
+                while self._result is not None and self._result.has_next:
+                    self._read_query_result()
+            except err.MySQLError as error:
+                if self._sock is None:
+                    raise
+                failure = failure or error
+            else:
+                assert self._result is not None
+                results.append(self._result)
+        if failure is not None:
+            raise failure
+        return results
+
+    def queries(self, *statements: str | bytes) -> list[MySQLResult]:
+        """Run statements of ours in one round trip. See `_pipeline`."""
+        return self._pipeline([(COMMAND.COM_QUERY, statement) for statement in statements])
+
+    def scalar(self, statement: str) -> Any:
+        """The first column of the only row."""
+        (result,) = self.queries(statement)
+        return result.rows[0][0]
+
+    def finish(self) -> None:
+        """Read what is left of an unbuffered or multiple result, so that the next error can only be about the next command."""
+        result = self._result
+        if result is None:
+            return
+        if result.unbuffered_active:
+            result._finish_unbuffered_query()  # type: ignore[attr-defined]
+        while self._result is not None and self._result.has_next:
+            self._read_query_result()
+        self._result = None
+
+    # Session state ---------------------------------------------------------------------------------------------
+
+    def prepare(self, setup: Setup) -> None:
+        """Bring the session into the state `setup`, from whatever it was left in."""
+        if not self.dirty and (setup is self.setup or setup == self.setup):
+            return
+        self.charset, self.collation = setup.charset, setup.collation
+        self.encoding = charset_by_name(setup.charset).encoding
+        collate = f" COLLATE {setup.collation}" if setup.collation else ""
+        commands: list[tuple[int, str | bytes]] = [(_COM_RESET_CONNECTION, b"")]
+        if setup.database is not None:
+            commands.append((COMMAND.COM_INIT_DB, setup.database))
+        commands.append((COMMAND.COM_QUERY, f"SET NAMES {setup.charset}{collate}"))
+        # It is in between from here on: if this fails half way, it must not be taken for either state.
+        self.dirty = True
+        self._pipeline([*commands, *self._settings(setup)])
+        self.setup, self.dirty = setup, False
+        self.schema = None
+
+    def can_become(self, setup: Setup) -> bool:
+        """A chosen schema cannot be unchosen, not even by a reset."""
+        return setup.database is not None or (self.setup.database is None and self.schema is None)
+
+    def _settings(self, setup: Setup) -> list[tuple[int, str | bytes]]:
+        statements: list[str | bytes] = [self.speech.track]
+        if self.sql_mode is not None:
+            statements.append(f"SET sql_mode = {self.escape(self.sql_mode)}")
+        if self.init_command is not None:
+            statements.append(self.init_command)
+        if setup.autocommit is not None:
+            statements.append(f"SET autocommit = {int(setup.autocommit)}")
+        return [(COMMAND.COM_QUERY, statement) for statement in (*statements, *setup.statements)]
+
+    # Health ----------------------------------------------------------------------------------------------------
+
+    def is_stale(self) -> bool:
+        """True if the server has hung up, or said something that nobody asked for, which it does only to say good-bye.
+
+        Costs a system call. A statement that is sent after this answered False may still be lost on the way.
+        """
+        return self._sock is None or bool(self._poll.poll(0))
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._sock is not None and bool(self.server_status & IN_TRANSACTION)
+
+    def break_off(self, why: str) -> None:
+        """From another thread: whatever waits for this node's answer gets 2013 at once."""
+        self.broken_off = why
+        sock = self._sock
+        if sock is not None:
+            # Not SSLSocket.shutdown, which pulls the TLS state away under the thread that is reading.
+            with contextlib.suppress(OSError, ValueError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def discard(self) -> None:
+        """Close without a word: for a connection that is broken, or belongs to another process."""
+        self._force_close()  # type: ignore[attr-defined]
+
+    def quit(self) -> None:
+        """Close politely; never raises."""
+        if self._sock is not None:
+            with contextlib.suppress(err.Error, OSError):
+                self.close()
+
+
+_preferred: ssl.SSLContext | None = None

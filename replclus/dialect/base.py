@@ -1,0 +1,245 @@
+"""The vocabulary every dialect shares: settings, what a probe reads, and the protocol itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from replclus.dialect.accounts import AccountRole
+from replclus.dialect.statement import Statement
+from replclus.model.gtid import GtidSet
+from replclus.model.observation import Channel, Facts, Identity, Version
+from replclus.model.spec import Account, Durability, Flavour, NodeSpec, Timings
+from replclus.model.topology import PulseRow
+
+Row = Mapping[str, Any]
+Rows = list[dict[str, Any]]
+
+# information_schema is the same everywhere; the rest are the servers' own, and ours.
+OWN_SCHEMAS = ("mysql", "sys", "performance_schema", "information_schema", "replclus")
+
+
+class Check(StrEnum):
+    """How a setting is judged: equal to what is wanted, or any number but 0."""
+
+    EQUAL = "equal"
+    NONZERO = "nonzero"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One global variable that a member needs. `line` belongs under `[mysqld]`; `dynamic` ones can be set while running."""
+
+    name: str
+    wanted: str
+    line: str
+    dynamic: bool
+    why: str
+    check: Check = Check.EQUAL
+
+    def satisfied_by(self, value: str) -> bool:
+        """Is `value`, as SHOW GLOBAL VARIABLES prints it, what we need?"""
+        match self.check:
+            case Check.EQUAL:
+                return _plain(value) == _plain(self.wanted)
+            case Check.NONZERO:
+                return value.isdigit() and int(value) > 0
+
+    @property
+    def value(self) -> str | int:
+        """`wanted` in the type that SET GLOBAL takes."""
+        return int(self.wanted) if self.wanted.isdigit() else self.wanted
+
+
+def _plain(value: str) -> str:
+    """One spelling for the servers' many: ON, 1, TRUE and YES are the same."""
+    word = value.strip().upper()
+    return {"ON": "1", "TRUE": "1", "YES": "1", "OFF": "0", "FALSE": "0", "NO": "0"}.get(word, word)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A replica's link in full: what a probe shows (`channel`) and what decides whether it must be configured anew.
+
+    `received` is what the receiver fetched since it was configured, not what was executed before.
+    """
+
+    channel: Channel
+    user: str
+    by_gtid: bool
+    received: GtidSet
+    connect_retry_s: int
+    retry_count: int | None = None  # MariaDB does not tell, nor let it be set
+    heartbeat_period_s: float | None = None  # MySQL tells it elsewhere; it is set together with the count
+
+
+class Dialect(Protocol):
+    """Statements for one family and version, and readers for their rows. Instances are values: no connection, no state."""
+
+    @property
+    def flavour(self) -> Flavour: ...
+    @property
+    def version(self) -> Version: ...
+
+    # ---- seeing ----------------------------------------------------------------------------------------------------
+    def light_probe(self, *, pulse: bool) -> Statement:
+        """One row: is it writable, and (with `pulse`) the pulse without its topology. Without, no table is touched."""
+        ...
+
+    def full_probe(self, *, pulse: bool) -> tuple[Statement, Statement, Statement]:
+        """Rows of the link, of the semi-sync status, and one row of everything else: in this order `received` cannot
+        outrun `executed`."""
+        ...
+
+    def writable(self, row: Row) -> bool:
+        """From a row of either probe. Read-only for everybody but administrators counts as not writable."""
+        ...
+
+    def facts(self, identity: Identity, link: Rows, semi_sync: Rows, row: Row) -> Facts:
+        """From the rows of `full_probe`. `identity` gives what does not change while a connection lasts."""
+        ...
+
+    def link_status(self) -> Statement: ...
+    def link(self, rows: Rows) -> Link | None:
+        """The default channel, or None where no source is configured."""
+        ...
+
+    def progress(self) -> Statement: ...
+    def executed(self, row: Row) -> GtidSet:
+        """From the row of `progress` or of `full_probe`."""
+        ...
+
+    def semi_sync_waiting(self) -> Statement: ...
+    def waiting(self, rows: Rows) -> int:
+        """How many sessions wait for an acknowledgement."""
+        ...
+
+    # ---- replicating -----------------------------------------------------------------------------------------------
+    def stop_receiving(self) -> Statement: ...
+    def start_receiving(self) -> Statement: ...
+    def start_applying(self) -> Statement: ...
+    def stop_replicating(self) -> Statement: ...
+    def forget_source(self) -> tuple[Statement, ...]: ...
+    def wait_applied(self, received: GtidSet, timeout_s: float) -> Statement:
+        """One row, one column: 0 when everything in `received` is applied, anything else after `timeout_s`."""
+        ...
+
+    def same_source(self, link: Link, source: NodeSpec, account: Account, timings: Timings) -> bool:
+        """Does `link` already say what `change_source` would?"""
+        ...
+
+    def change_source(self, source: NodeSpec, account: Account, timings: Timings) -> Statement: ...
+    def adopt_position(self, row: Row) -> tuple[Statement, ...]:
+        """Given the row of `progress` of a stopped server: what makes it resume after its own newest transaction, too."""
+        ...
+
+    # ---- roles -----------------------------------------------------------------------------------------------------
+    @property
+    def semi_sync_installed(self) -> bool: ...
+    def install_semi_sync(self) -> tuple[Statement, ...]:
+        """Needs an administrator and a server that is not super-read-only."""
+        ...
+
+    def source_role(self, durability: Durability) -> tuple[Statement, ...]: ...
+    def replica_role(self, durability: Durability, timings: Timings) -> tuple[Statement, ...]: ...
+    def open_for_writes(self) -> Statement: ...
+    def close_for_writes(self) -> Statement: ...
+    def admit_administrators(self) -> tuple[Statement, ...]:
+        """Let administrators write to a server that stays read-only for everybody else."""
+        ...
+
+    # ---- clients ---------------------------------------------------------------------------------------------------
+    def kill(self, session_id: int) -> Statement:
+        """Ends a connection. Never its statement alone: a commit that waits for its acknowledgement would answer OK."""
+        ...
+
+    # ---- bringing in -----------------------------------------------------------------------------------------------
+    def required_settings(self, durability: Durability, timings: Timings) -> tuple[Setting, ...]: ...
+    def set_global(self, setting: Setting, value: str | int | float) -> Statement: ...
+    def account_statements(
+        self, role: AccountRole, account: Account, host: str, *, schema: str | None = None
+    ) -> tuple[Statement, ...]: ...
+    def reset_history(self) -> tuple[Statement, ...]: ...
+    def set_executed(self, gtids: GtidSet) -> tuple[Statement, ...]: ...
+
+
+# ---- what is the same in both families -----------------------------------------------------------------------------
+
+PULSE_COLUMNS = "p.beat, p.epoch, p.primary_node, p.routing_ttl_ms"
+READ_PULSE = Statement("SELECT beat, epoch, primary_node, routing_ttl_ms, topology FROM replclus.pulse WHERE id = 1")
+READ_CLUSTER_ID = Statement("SELECT cluster_id FROM replclus.identity WHERE id = 1")
+VARIABLES = Statement("SHOW GLOBAL VARIABLES")
+USER_SCHEMAS = Statement(
+    "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name NOT IN %s ORDER BY schema_name",
+    (OWN_SCHEMAS,),
+)
+SESSIONS = Statement("SELECT id, user, command FROM information_schema.processlist WHERE id <> CONNECTION_ID()")
+
+
+def from_pulse(columns: str, *, pulse: bool, identity: bool = False) -> str:
+    """SELECT `columns` and, if the tables are there, the pulse and the cluster's id; always exactly one row."""
+    if not pulse:
+        return f"SELECT {columns}"
+    also, join = ("", "") if not identity else (", i.cluster_id", " LEFT JOIN replclus.identity AS i ON i.id = 1")
+    return (
+        f"SELECT {columns}, {PULSE_COLUMNS}{also}"  # noqa: S608
+        f" FROM (SELECT 1) AS here LEFT JOIN replclus.pulse AS p ON p.id = 1{join}"
+    )
+
+
+def read_pulse(row: Row) -> PulseRow | None:
+    """The pulse in a row of any statement here; None where there is none. `topology` is `""` if it was not asked for."""
+    if row.get("beat") is None:
+        return None
+    return PulseRow(
+        beat=int(row["beat"]),
+        epoch=int(row["epoch"]),
+        primary=str(row["primary_node"]),
+        routing_ttl_ms=int(row["routing_ttl_ms"]),
+        topology=str(row.get("topology") or ""),
+    )
+
+
+def clients(rows: Rows, keep: frozenset[str]) -> tuple[int, ...]:
+    """Ids of the connections in `SESSIONS` that belong to clients: no replication threads, no dumps, nobody in `keep`."""
+    own = {"Binlog Dump", "Binlog Dump GTID", "Daemon", "Slave_IO", "Slave_SQL", "Slave_worker"}
+    system = {"system user", "event_scheduler", "unauthenticated user"}
+    return tuple(
+        int(row["id"]) for row in rows if row["command"] not in own and row["user"] not in system and row["user"] not in keep
+    )
+
+
+def beat_update(pulse: PulseRow, *, topology: bool) -> Statement:
+    """Refresh the row of an epoch not above ours. Without `topology` that column stays out of the binary log."""
+    extra = ", topology = %s" if topology else ""
+    values: tuple[Any, ...] = (pulse.beat, pulse.epoch, pulse.primary, pulse.routing_ttl_ms)
+    return Statement(
+        "UPDATE replclus.pulse SET beat = %s, epoch = %s, primary_node = %s, routing_ttl_ms = %s,"  # noqa: S608
+        f" sent_at = UTC_TIMESTAMP(6){extra} WHERE id = 1 AND epoch <= %s",
+        (*values, *((pulse.topology,) if topology else ()), pulse.epoch),
+    )
+
+
+def beat_insert(pulse: PulseRow) -> Statement:
+    """The first pulse. 1062 if there is a row after all."""
+    return Statement(
+        "INSERT INTO replclus.pulse (id, beat, epoch, primary_node, routing_ttl_ms, sent_at, topology)"
+        " VALUES (1, %s, %s, %s, %s, UTC_TIMESTAMP(6), %s)",
+        (pulse.beat, pulse.epoch, pulse.primary, pulse.routing_ttl_ms, pulse.topology),
+    )
+
+
+SMALL_ROW_IMAGE = Statement("SET SESSION binlog_row_image = MINIMAL")
+UNLOGGED = Statement("SET SESSION sql_log_bin = 0")
+LOGGED = Statement("SET SESSION sql_log_bin = 1")
+
+
+def session_settings(lock_wait_s: int) -> Statement:
+    """What every connection sets first: a known sql_mode (quoting depends on it), autocommit, and short waits for locks."""
+    return Statement(
+        "SET SESSION autocommit = 1, sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION',"
+        " innodb_lock_wait_timeout = 1, lock_wait_timeout = %s",
+        (max(1, lock_wait_s),),
+    )

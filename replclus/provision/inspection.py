@@ -1,0 +1,64 @@
+"""What `init` must know of a server before it decides anything. Values only; `replclus.provision.look` fills them in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from replclus.dialect import Setting
+from replclus.model.observation import Facts, Identity
+from replclus.model.spec import NodeSpec
+from replclus.provision import optionfile
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A server that could not be looked at. `sentence` names the node, says why, and what to do."""
+
+    node: NodeSpec
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """One server, as the admin account sees it.
+
+    `schemas` are those that neither the server nor replclus owns. `seen_from` is the host that the server sees us come from.
+    `accounts` are all (user, host) pairs; `privileged` those of them that could write to a read-only server, each with the
+    right that lets it. `ours` says that our own accounts exist and log in with our passwords. `option_file` is its text
+    where the host is ours, None elsewhere. `persists` says that the server itself keeps settings over a restart.
+    """
+
+    node: NodeSpec
+    facts: Facts
+    variables: Mapping[str, str]
+    settings: tuple[Setting, ...]
+    schemas: tuple[str, ...] = ()
+    seen_from: str = ""
+    accounts: frozenset[tuple[str, str]] = frozenset()
+    privileged: tuple[tuple[str, str, str], ...] = ()
+    ours: bool = False
+    plugins_missing: bool = False
+    option_file: str | None = None
+    persists: bool = False
+    own_schema: bool = field(default=False, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def identity(self) -> Identity:
+        return self.facts.identity
+
+    @property
+    def unmet(self) -> tuple[Setting, ...]:
+        """The settings that the running server does not obey."""
+        return tuple(wish for wish in self.settings if not wish.satisfied_by(self.variables.get(wish.name, "")))
+
+    @property
+    def lines_missing(self) -> tuple[str, ...]:
+        """The lines that its option file lacks; empty where we cannot see the file."""
+        if self.option_file is None:
+            return ()
+        return optionfile.missing(self.option_file, [wish.line for wish in self.settings])
