@@ -12,6 +12,7 @@
     ├── HostError                   a process, file or port on a host did not do what it was asked
     ├── GtidSyntaxError             a text is not a GTID set; also a ValueError
     ├── StoreError                  the cluster record could not be read or written
+    │   ├── Damaged                 what is stored is not what was written: set it aside and rebuild it
     │   ├── Conflict                compare-and-swap lost: somebody else changed the record first
     │   └── Locked                  another watchdog (or command) holds this record
     └── ExecutionFailed             a step of a plan did not reach its goal within its bound
@@ -106,6 +107,10 @@ class GtidSyntaxError(ReplclusError, ValueError):
 
 class StoreError(ReplclusError):
     """The cluster record could not be read or written."""
+
+
+class Damaged(StoreError):
+    """What is stored is empty, truncated or garbage. The servers still know enough to rebuild a record."""
 
 
 class Conflict(StoreError):

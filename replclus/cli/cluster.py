@@ -13,11 +13,12 @@ import typer
 
 from replclus import config as configuration
 from replclus.cli import terminal
-from replclus.cli.opened import open_cluster
+from replclus.cli.opened import load_or_rebuild, open_cluster
 from replclus.cli.options import Config, Json, known_node
 from replclus.model.record import Request, RequestKind
 from replclus.provision import bootstrap
-from replclus.store.sqlite import SqliteStore
+from replclus.store import SqliteStore
+from replclus.store.secrets import load_secrets
 from replclus.watchdog import Watchdog, perform
 
 
@@ -31,6 +32,8 @@ def init(
     store = SqliteStore(spec.state_dir, create=not dry_run)
     began = time.monotonic()
     try:
+        if not dry_run and (secrets := load_secrets(spec.state_dir)) is not None:
+            load_or_rebuild(spec, store, secrets, terminal.log)
         done = bootstrap(spec, store, dry_run=dry_run, report=terminal.log)
     finally:
         store.close()
@@ -110,4 +113,6 @@ def _perform(
         facts = {"request": kind.value, "done": bool(answered.done), "answer": answered.answer, "took_ms": took_ms}
         terminal.emit({**facts, "epoch": record.epoch, "primary": record.primary})
     else:
-        terminal.out().print(f"{answered.answer or f'{kind.value} done'} ({took_ms} ms; epoch {record.epoch}, primary {record.primary})")
+        terminal.out().print(
+            f"{answered.answer or f'{kind.value} done'} ({took_ms} ms; epoch {record.epoch}, primary {record.primary})"
+        )

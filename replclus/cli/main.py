@@ -16,8 +16,7 @@ def main() -> None:
         if (missing.name or "").partition(".")[0] not in _OPS_PACKAGES:
             raise
         sys.stderr.write(
-            f"replclus: the command needs the package {missing.name!r}, the library alone does not: "
-            "pip install 'replclus[ops]'\n"
+            f"replclus: the command needs the package {missing.name!r}, the library alone does not: pip install 'replclus[ops]'\n"
         )
         raise SystemExit(2) from None
     raise SystemExit(run(sys.argv[1:]))

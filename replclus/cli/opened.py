@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replclus import config as configuration
-from replclus.errors import ConfigError, StoreDamaged
+from replclus.errors import ConfigError, Damaged
 from replclus.events import Report, Warned
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec
-from replclus.provision import rebuild_record
-from replclus.store import Store
+from replclus.provision.rebuild import rebuild_record
+from replclus.store import SqliteStore, Store
 from replclus.store.secrets import Secrets, load_secrets
-from replclus.store.sqlite import SqliteStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,20 @@ def open_cluster(config: Path | None, report: Report) -> Iterator[Opened]:
 
 
 def load_or_rebuild(spec: ClusterSpec, store: SqliteStore, secrets: Secrets, report: Report) -> ClusterRecord | None:
-    """The record; None if there never was one."""
+    """The record; None if there never was one. Locked if it is damaged and another process drives the cluster."""
     try:
         return store.load()
-    except StoreDamaged as damage:
+    except Damaged as damage:
         report(Warned(what=f"{damage}; it is rebuilt from what the servers say"))
-    kept = store.set_aside()
-    record = rebuild_record(spec, secrets, report=report)
-    store.create(record)
+    # Asked before anything is moved: if the servers contradict each other, the damaged file stays where it is.
+    record = rebuild_record(spec, secrets)
+    fresh = SqliteStore(spec.state_dir)
+    try:
+        with fresh.lock("rebuild"):
+            kept = fresh.set_aside()
+            fresh.create(record)
+    finally:
+        fresh.close()
     report(Warned(what=f"the record was rebuilt: epoch {record.epoch}, primary {record.primary}; the damaged file is {kept}"))
     return record
 

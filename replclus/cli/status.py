@@ -20,8 +20,8 @@ from replclus.failover.status import NodeStatus, Status, Verdict, status
 from replclus.model.observation import Observation
 from replclus.model.spec import ClusterSpec, NodeSpec
 from replclus.model.topology import Role
+from replclus.store import SqliteStore
 from replclus.store.secrets import load_secrets
-from replclus.store.sqlite import SqliteStore
 from replclus.watchdog import observe_once
 from replclus.watchdog.once import look
 

@@ -68,11 +68,13 @@ def _read_private(path: Path) -> bytes:
         if path.is_symlink():
             raise ValueError(f"{path} is a symbolic link: name the file itself") from error
         raise ValueError(f"{path} cannot be read ({error.strerror}): create it with mode 0600") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{path} is not a regular file")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
             raise ValueError(f"{path} has mode {mode:04o}, others may open it: run chmod 600 {path}")
-        return file.read(PASSWORD_BYTES_MAX + 2)
+        return os.read(descriptor, PASSWORD_BYTES_MAX + 3)
+    finally:
+        os.close(descriptor)

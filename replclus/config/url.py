@@ -22,7 +22,7 @@ HOSTS_MAX = 64
 URL_CHARS_MAX = 8192
 
 _SHAPE = f"write {SCHEME}://user:password@host1,host2:3307/schema?option=value"
-_HOST = re.compile(r"(?:\[(?P<bracketed>[^\[\]]*)\]|(?P<plain>[^\[\]:]*))(?::(?P<port>.*))?")
+_HOST = re.compile(r"(?:\[(?P<bracketed>[^\[\]]*)\]|(?P<plain>[^\[\]:]*))(?::(?P<port>[^:]*))?")
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
@@ -54,8 +54,8 @@ def parse_url(url: str) -> ClusterUrl:
     before_query, _, query = rest.partition("?")
     authority, _, database = before_query.partition("/")
     login, at, hosts = authority.rpartition("@")
-    if "/" in database or "@" in database:
-        _refuse("has a '/' or '@' too many: write '/' as %2F and '@' as %40 where it is part of a password or schema")
+    if "/" in database or "@" in database or "@" in query:
+        _refuse("has a '/', '?' or '@' in the wrong place: write %2F, %3F or %40 where it is part of a password or schema")
     user, colon, password = login.partition(":")
     return ClusterUrl(
         hosts=_hosts(hosts),

@@ -3,6 +3,7 @@
     pymysql.err.OperationalError
     ├── OutcomeUnknown      2013, 08007: a write was sent and may or may not have been executed. Never repeat it blindly
     ├── TransactionLost     1213, 40001: the transaction was rolled back by a failure: run it again from its start
+    ├── SessionLost         2013: what the session kept on one server is gone. The statement was not executed
     └── Unavailable         2003: no server could be asked in time. Nothing was executed
     pymysql.err.NotSupportedError
     └── StatementRefused    1235: administration of one server, which does not go through a router
@@ -41,6 +42,17 @@ class TransactionLost(err.OperationalError, ReplclusError):
             1213,
             f"lost {node} in the middle of a transaction ({why}): it was rolled back, run it again from its start",
             sqlstate="40001",
+        )
+
+
+class SessionLost(err.OperationalError, ReplclusError):
+    """A temporary table, a lock or a variable was lost with its connection. The statement was not executed."""
+
+    def __init__(self, node: str, why: str, pinned: str) -> None:
+        super().__init__(
+            2013,
+            f"lost {node} ({why}), and with it what this session kept there ({pinned}): the statement was not executed",
+            sqlstate="08003",
         )
 
 

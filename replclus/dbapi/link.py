@@ -73,6 +73,7 @@ class Link(Connection[Any]):
     gtid: str | None
     schema: str | None
     broken_off: str
+    writes: bool
     connected_at: float
     idle_since: float
     _poll: select.poll
@@ -94,7 +95,7 @@ class Link(Connection[Any]):
         link.client_flag |= CLIENT_SESSION_TRACK
         link.node, link.term, link.setup = node, term, setup
         link.gtid, link.schema, link.broken_off = None, None, ""
-        link.dirty = False
+        link.dirty = link.writes = False
         link.connect()
         link.connected_at = link.idle_since = time.monotonic()
         link.speech = speech_of(link.server_version)
@@ -102,7 +103,7 @@ class Link(Connection[Any]):
         assert link._sock is not None
         link._poll.register(link._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
         try:
-            link._pipeline(link._settings(setup))
+            link.pipeline(link._settings(setup))
         except BaseException:
             link.discard()
             raise
@@ -152,21 +153,18 @@ class Link(Connection[Any]):
 
     # Pipelining ------------------------------------------------------------------------------------------------
 
-    def _pipeline(self, commands: Sequence[tuple[int, str | bytes]]) -> list[MySQLResult]:
-        """Send all commands at once and read all answers: one round trip. The first error is raised after the last answer.
+    def exchange(self, commands: Sequence[tuple[int, str | bytes]]) -> list[MySQLResult | err.MySQLError]:
+        """Send all commands at once, then read all answers, in order: one round trip. The last result stays current.
 
-        Only for commands that answer with OK or a result set. The last result stays current.
+        Only for commands that answer with OK or rows, each below 16 MB. Raises only when the connection breaks.
         """
         self.finish()
         packets = []
         for command, text in commands:
             payload = text.encode(self.encoding) if isinstance(text, str) else bytes(text)
             packets.append(struct.pack("<iB", len(payload) + 1, command) + payload)
-        if not packets:
-            return []
-        self._write_bytes(b"".join(packets))  # type: ignore[attr-defined]
-        results: list[MySQLResult] = []
-        failure: err.MySQLError | None = None
+        self._write_bytes(b"".join(packets))
+        answers: list[MySQLResult | err.MySQLError] = []
         for _ in packets:
             self._next_seq_id = 1
             try:
@@ -176,17 +174,23 @@ class Link(Connection[Any]):
             except err.MySQLError as error:
                 if self._sock is None:
                     raise
-                failure = failure or error
+                answers.append(error)
             else:
                 assert self._result is not None
-                results.append(self._result)
-        if failure is not None:
-            raise failure
-        return results
+                answers.append(self._result)
+        return answers
+
+    def pipeline(self, commands: Sequence[tuple[int, str | bytes]]) -> list[MySQLResult]:
+        """Like `exchange`, for commands of ours: the first error is raised, after the last answer."""
+        answers = self.exchange(commands)
+        for answer in answers:
+            if isinstance(answer, err.MySQLError):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, MySQLResult)]
 
     def queries(self, *statements: str | bytes) -> list[MySQLResult]:
-        """Run statements of ours in one round trip. See `_pipeline`."""
-        return self._pipeline([(COMMAND.COM_QUERY, statement) for statement in statements])
+        """Run statements of ours in one round trip. See `exchange`."""
+        return self.pipeline([(COMMAND.COM_QUERY, statement) for statement in statements])
 
     def scalar(self, statement: str) -> Any:
         """The first column of the only row."""
@@ -219,7 +223,7 @@ class Link(Connection[Any]):
         commands.append((COMMAND.COM_QUERY, f"SET NAMES {setup.charset}{collate}"))
         # It is in between from here on: if this fails half way, it must not be taken for either state.
         self.dirty = True
-        self._pipeline([*commands, *self._settings(setup)])
+        self.pipeline([*commands, *self._settings(setup)])
         self.setup, self.dirty = setup, False
         self.schema = None
 
@@ -238,6 +242,12 @@ class Link(Connection[Any]):
         return [(COMMAND.COM_QUERY, statement) for statement in (*statements, *setup.statements)]
 
     # Health ----------------------------------------------------------------------------------------------------
+
+    @property
+    def streaming(self) -> bool:
+        """Rows of an unbuffered result, or further results, are still to be read."""
+        result = self._result
+        return result is not None and bool(result.unbuffered_active or result.has_next)
 
     def is_stale(self) -> bool:
         """True if the server has hung up, or said something that nobody asked for, which it does only to say good-bye.

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from pymysql import err
+
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import Address, Node
 from replclus.dbapi.watcher import Watcher
@@ -44,7 +46,13 @@ class Pool:
             if not link.can_become(setup):
                 link.quit()
                 continue
-            link.prepare(setup)
+            try:
+                link.prepare(setup)
+            except err.Error:
+                if link._sock is None:
+                    continue
+                link.quit()
+                raise
             return link
         link = Link.to(node, term, self.options, setup)
         self.watcher.attend(link)
@@ -52,15 +60,20 @@ class Pool:
 
     def give_back(self, link: Link) -> None:
         """Keep `link` for later, or close it: whatever state it is in."""
-        if link._sock is None or link.broken_off or link.in_transaction or link.term != self.watcher.map.term:
-            link.quit()
-            return
-        result = link._result
-        if result is not None and (result.unbuffered_active or result.has_next):
+        if link.streaming:
             # Reading a large result to its end only to save a connection is the wrong way round.
             link.discard()
+        if link._sock is None or link.broken_off or link.term != self.watcher.map.term:
+            link.quit()
             return
-        link._result = None
+        if link.in_transaction:
+            # Its locks and its snapshot must not outlive its owner.
+            try:
+                link.queries("ROLLBACK")
+            except err.Error:
+                link.discard()
+                return
+        link._result, link.writes = None, False
         idle = self._idle.setdefault(link.node.address, deque())
         link.idle_since = now = time.monotonic()
         idle.append(link)

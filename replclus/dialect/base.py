@@ -111,12 +111,17 @@ class Dialect(Protocol):
         """From the row of `progress` or of `full_probe`."""
         ...
 
-    def semi_sync_waiting(self) -> Statement: ...
+    def semi_sync_status(self) -> Statement: ...
     def waiting(self, rows: Rows) -> int:
         """How many sessions wait for an acknowledgement."""
         ...
 
     # ---- replicating -----------------------------------------------------------------------------------------------
+    @property
+    def keeps_unapplied(self) -> bool:
+        """Does what was received survive a start of replication from a full stop?"""
+        ...
+
     def stop_receiving(self) -> Statement: ...
     def start_receiving(self) -> Statement: ...
     def start_applying(self) -> Statement: ...
@@ -144,10 +149,18 @@ class Dialect(Protocol):
 
     def source_role(self, durability: Durability) -> tuple[Statement, ...]: ...
     def replica_role(self, durability: Durability, timings: Timings) -> tuple[Statement, ...]: ...
+    def leave_source_role(self) -> tuple[Statement, ...]:
+        """The source side of semi-sync off. Never while a commit waits: it would be answered OK."""
+        ...
+
     def open_for_writes(self) -> Statement: ...
     def close_for_writes(self) -> Statement: ...
     def admit_administrators(self) -> tuple[Statement, ...]:
         """Let administrators write to a server that stays read-only for everybody else."""
+        ...
+
+    def small_events(self) -> Statement:
+        """For the session of the pulse: only what changed goes into the binary log."""
         ...
 
     # ---- clients ---------------------------------------------------------------------------------------------------
@@ -212,26 +225,28 @@ def clients(rows: Rows, keep: frozenset[str]) -> tuple[int, ...]:
 
 
 def beat_update(pulse: PulseRow, *, topology: bool) -> Statement:
-    """Refresh the row of an epoch not above ours. Without `topology` that column stays out of the binary log."""
+    """Refresh the row of an epoch not above ours. Without `topology` that column stays out of the binary log.
+
+    Never on a read-only server: our account may write there, and what it wrote would be an errant transaction.
+    """
     extra = ", topology = %s" if topology else ""
     values: tuple[Any, ...] = (pulse.beat, pulse.epoch, pulse.primary, pulse.routing_ttl_ms)
     return Statement(
         "UPDATE replclus.pulse SET beat = %s, epoch = %s, primary_node = %s, routing_ttl_ms = %s,"  # noqa: S608
-        f" sent_at = UTC_TIMESTAMP(6){extra} WHERE id = 1 AND epoch <= %s",
+        f" sent_at = UTC_TIMESTAMP(6){extra} WHERE id = 1 AND epoch <= %s AND @@global.read_only = 0",
         (*values, *((pulse.topology,) if topology else ()), pulse.epoch),
     )
 
 
 def beat_insert(pulse: PulseRow) -> Statement:
-    """The first pulse. 1062 if there is a row after all."""
+    """The first pulse; nothing where there is one already, or on a read-only server."""
     return Statement(
-        "INSERT INTO replclus.pulse (id, beat, epoch, primary_node, routing_ttl_ms, sent_at, topology)"
-        " VALUES (1, %s, %s, %s, %s, UTC_TIMESTAMP(6), %s)",
+        "INSERT IGNORE INTO replclus.pulse (id, beat, epoch, primary_node, routing_ttl_ms, sent_at, topology)"
+        " SELECT 1, %s, %s, %s, %s, UTC_TIMESTAMP(6), %s FROM (SELECT 1) AS here WHERE @@global.read_only = 0",
         (pulse.beat, pulse.epoch, pulse.primary, pulse.routing_ttl_ms, pulse.topology),
     )
 
 
-SMALL_ROW_IMAGE = Statement("SET SESSION binlog_row_image = MINIMAL")
 UNLOGGED = Statement("SET SESSION sql_log_bin = 0")
 LOGGED = Statement("SET SESSION sql_log_bin = 1")
 

@@ -40,7 +40,7 @@ class MariadbDialect:
 
     def full_probe(self, *, pulse: bool) -> tuple[Statement, Statement, Statement]:
         row = Statement(from_pulse(_STATE, pulse=pulse, identity=True))
-        return self.link_status(), self.semi_sync_waiting(), row
+        return self.link_status(), self.semi_sync_status(), row
 
     def writable(self, row: Row) -> bool:
         return str(row["read_only"]).upper() in {"0", "OFF"}
@@ -104,7 +104,7 @@ class MariadbDialect:
     def executed(self, row: Row) -> MariadbGtidSet:
         return MariadbGtidSet.parse(row["binlog_state"] or "").union(MariadbGtidSet.parse(row["slave_pos"] or ""))
 
-    def semi_sync_waiting(self) -> Statement:
+    def semi_sync_status(self) -> Statement:
         return Statement("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_%'")
 
     def waiting(self, rows: Rows) -> int:
@@ -112,6 +112,11 @@ class MariadbDialect:
         return int(status.get("rpl_semi_sync_master_wait_sessions", 0))
 
     # ---- replicating -----------------------------------------------------------------------------------------------
+    @property
+    def keeps_unapplied(self) -> bool:
+        """Starting either thread while both are stopped begins with empty relay logs, at `gtid_slave_pos`."""
+        return False
+
     def stop_receiving(self) -> Statement:
         return Statement("STOP SLAVE IO_THREAD")
 
@@ -193,10 +198,13 @@ class MariadbDialect:
         return (
             Statement(
                 "SET GLOBAL sync_binlog = 1, GLOBAL gtid_strict_mode = 1, GLOBAL slave_net_timeout = %s,"
-                f" GLOBAL rpl_semi_sync_master_enabled = 0, GLOBAL rpl_semi_sync_slave_enabled = {acknowledges}",
+                f" GLOBAL rpl_semi_sync_slave_enabled = {acknowledges}",
                 (timings.replica_net_timeout_s,),
             ),
         )
+
+    def leave_source_role(self) -> tuple[Statement, ...]:
+        return (Statement("SET GLOBAL rpl_semi_sync_master_enabled = 0"),)
 
     def open_for_writes(self) -> Statement:
         return Statement("SET GLOBAL read_only = 0")
@@ -207,6 +215,10 @@ class MariadbDialect:
     def admit_administrators(self) -> tuple[Statement, ...]:
         """Nothing: READ_ONLY ADMIN passes anyway."""
         return ()
+
+    def small_events(self) -> Statement:
+        """The text of the statement would be most of what is written, so it is left out as well."""
+        return Statement("SET SESSION binlog_row_image = MINIMAL, binlog_annotate_row_events = 0")
 
     # ---- clients ---------------------------------------------------------------------------------------------------
     def kill(self, session_id: int) -> Statement:

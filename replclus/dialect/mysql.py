@@ -60,7 +60,7 @@ class MysqlDialect:
                 f", @@global.rpl_semi_sync_{source}_enabled AS source_enabled"
                 f", @@global.rpl_semi_sync_{replica}_enabled AS replica_enabled"
             )
-        return self.link_status(), self.semi_sync_waiting(), Statement(from_pulse(columns, pulse=pulse, identity=True))
+        return self.link_status(), self.semi_sync_status(), Statement(from_pulse(columns, pulse=pulse, identity=True))
 
     def writable(self, row: Row) -> bool:
         # super_read_only implies read_only, so one of them tells.
@@ -126,7 +126,7 @@ class MysqlDialect:
     def executed(self, row: Row) -> MysqlGtidSet:
         return MysqlGtidSet.parse(row["executed"] or "")
 
-    def semi_sync_waiting(self) -> Statement:
+    def semi_sync_status(self) -> Statement:
         return Statement("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_%'")
 
     def waiting(self, rows: Rows) -> int:
@@ -136,6 +136,11 @@ class MysqlDialect:
         return 0
 
     # ---- replicating -----------------------------------------------------------------------------------------------
+    @property
+    def keeps_unapplied(self) -> bool:
+        """With relay_log_recovery=OFF, which we demand."""
+        return True
+
     def stop_receiving(self) -> Statement:
         return Statement(f"STOP {self._replica} IO_THREAD")
 
@@ -222,10 +227,15 @@ class MysqlDialect:
         net_timeout = "replica_net_timeout" if self.version >= NEW_VARIABLES else "slave_net_timeout"
         sql = f"SET GLOBAL sync_binlog = 1, GLOBAL innodb_flush_log_at_trx_commit = 1, GLOBAL {net_timeout} = %s"
         if self.semi_sync is not None:
-            source, replica = self.semi_sync
             acknowledges = int(durability is Durability.LOSSLESS)
-            sql += f", GLOBAL rpl_semi_sync_{source}_enabled = 0, GLOBAL rpl_semi_sync_{replica}_enabled = {acknowledges}"
+            sql += f", GLOBAL rpl_semi_sync_{self.semi_sync[1]}_enabled = {acknowledges}"
         return (Statement(sql, (timings.replica_net_timeout_s,)),)
+
+    def leave_source_role(self) -> tuple[Statement, ...]:
+        """Takes up to a second: the server waits for the thread that collects acknowledgements."""
+        if self.semi_sync is None:
+            return ()
+        return (Statement(f"SET GLOBAL rpl_semi_sync_{self.semi_sync[0]}_enabled = 0"),)
 
     def open_for_writes(self) -> Statement:
         # Switches super_read_only off as well.
@@ -236,6 +246,9 @@ class MysqlDialect:
 
     def admit_administrators(self) -> tuple[Statement, ...]:
         return (Statement("SET GLOBAL read_only = 1"), Statement("SET GLOBAL super_read_only = 0"))
+
+    def small_events(self) -> Statement:
+        return Statement("SET SESSION binlog_row_image = MINIMAL")
 
     # ---- clients ---------------------------------------------------------------------------------------------------
     def kill(self, session_id: int) -> Statement:

@@ -17,6 +17,7 @@ def stay(why: str) -> Callable[[ClusterView, str], Decision]:
     def remedy(view: ClusterView, node: str) -> Decision:
         return Stay(why)
 
+    remedy.__doc__ = f"Nothing: {why}."
     return remedy
 
 
@@ -33,8 +34,11 @@ def can_be_fenced(view: ClusterView, node: str) -> bool:
 
 
 def fail_over(view: ClusterView, node: str) -> Decision:
-    """Claim the epoch, unless it is plain already that nobody could be promoted: a claim that ends in a refusal would
-    detach replicas from a primary that may yet come back."""
+    """Fail over: claim the epoch, fence the old primary, detach its replicas, promote the one that received most.
+
+    Not if it is plain already that nobody could be promoted: a claim that ends in a refusal would detach replicas from a
+    primary that may yet come back.
+    """
     if against := blockers(view, node, fenced=True):
         return Refuse(against)
     match candidates.elect(view):
@@ -45,12 +49,12 @@ def fail_over(view: ClusterView, node: str) -> Decision:
 
 
 def ask_again(view: ClusterView, node: str) -> Decision:
+    """Ask every server again, at once."""
     return Wait(f"{node} does not answer; asking every server what it sees", reread=everyone(view))
 
 
 def reopen(view: ClusterView, node: str) -> Decision:
-    """A primary that came back (or was closed by hand) goes on if nobody has more than it; otherwise the best replica
-    takes over."""
+    """It goes on as primary, in a new epoch, if nobody has more than it; otherwise the best replica takes over."""
     primary = view.facts(node)
     if primary is None:
         return Wait(f"{node} must be asked again", reread=(node,))
@@ -71,12 +75,14 @@ def may_touch(view: ClusterView, node: str) -> bool:
 
 
 def close_replica(view: ClusterView, node: str) -> Decision:
+    """Make it read-only."""
     if not may_touch(view, node):
         return Stay(f"{node} is left alone for a moment after a failed step")
     return Act(plan.close(view, node, f"{node} is no primary and must not accept writes"))
 
 
 def quarantine_errant(view: ClusterView, node: str) -> Decision:
+    """Quarantine it: out of reads, elections and replication."""
     facts, primary = view.facts(node), view.facts(view.record.primary)
     if facts is None or primary is None:
         return Stay(f"{node} or the primary does not answer")
@@ -85,8 +91,10 @@ def quarantine_errant(view: ClusterView, node: str) -> Decision:
 
 
 def judge_and_attach(view: ClusterView, node: str) -> Decision:
-    """The judgement of a server that returns: what it has, the primary must have too. The server itself would not say:
-    a diverged MySQL server follows without any error."""
+    """Attach it if the primary has all that it has; otherwise quarantine it.
+
+    The server itself would not say: a diverged MySQL server follows without any error.
+    """
     primary, facts = view.facts(view.record.primary), view.facts(node)
     if primary is None or facts is None:
         return Stay(f"{node} is judged when the primary answers")
@@ -105,6 +113,7 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
 
 
 def restart_replication(view: ClusterView, node: str) -> Decision:
+    """Start what has stopped."""
     if not may_touch(view, node):
         return Stay(f"{node} is left alone for a moment after a failed step")
     if view.primary.reach is not Reach.ANSWERED:
@@ -116,6 +125,7 @@ def restart_replication(view: ClusterView, node: str) -> Decision:
 
 
 def forget_absent_acker(view: ClusterView, node: str) -> Decision:
+    """Wait for it; once it provably acknowledges nothing more, stop counting it among those who do."""
     if node in view.record.ackers and removable_acker(view, node):
         return Act(plan.remove_acker(view, node))
     return Stay(f"waiting for {node}")

@@ -10,7 +10,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from replclus.errors import StoreError
+from replclus.errors import Damaged, StoreError
+from replclus.model import plain
 from replclus.model.spec import Durability, Flavour
 
 FORMAT = 1
@@ -141,108 +142,68 @@ class ClusterRecord:
 
     @staticmethod
     def from_json(text: str) -> ClusterRecord:
-        """StoreError if `text` is damaged, or written by a newer replclus."""
+        """Damaged if `text` is not a record, StoreError if a newer replclus wrote it."""
         try:
-            doc = json.loads(text)
-            written = int(doc.pop("format"))
+            doc = plain.table(json.loads(text))
+            written = plain.whole(doc, "format")
             if written > FORMAT:
                 raise StoreError(
                     f"the cluster record has format {written}, this replclus understands up to {FORMAT}: use a newer replclus"
                 )
             return _record(doc)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"the cluster record is damaged: {error!r}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise Damaged(f"the cluster record is damaged: {error!r}") from error
 
 
-_Doc = dict[str, object]
-
-
-def _record(doc: _Doc) -> ClusterRecord:
+def _record(doc: plain.Doc) -> ClusterRecord:
     """Give the plain values of a JSON document their types back."""
     operation, request = doc["operation"], doc["request"]
     return ClusterRecord(
-        version=_int(doc, "version"),
-        cluster_id=_str(doc, "cluster_id"),
-        name=_str(doc, "name"),
-        flavour=Flavour(_str(doc, "flavour")),
-        durability=Durability(_str(doc, "durability")),
-        epoch=_int(doc, "epoch"),
-        primary=_str(doc, "primary"),
-        members=tuple(_member(_dict(member)) for member in _list(doc["members"])),
-        ackers=frozenset(str(name) for name in _list(doc["ackers"])),
-        operation=None if operation is None else _operation(_dict(operation)),
-        request=None if request is None else _request(_dict(request)),
-        paused=_bool(doc, "paused"),
+        version=plain.whole(doc, "version"),
+        cluster_id=plain.text(doc, "cluster_id"),
+        name=plain.text(doc, "name"),
+        flavour=Flavour(plain.text(doc, "flavour")),
+        durability=Durability(plain.text(doc, "durability")),
+        epoch=plain.whole(doc, "epoch"),
+        primary=plain.text(doc, "primary"),
+        members=tuple(_member(member) for member in plain.tables(doc, "members")),
+        ackers=frozenset(plain.texts(doc, "ackers")),
+        operation=None if operation is None else _operation(plain.table(operation)),
+        request=None if request is None else _request(plain.table(request)),
+        paused=plain.flag(doc, "paused"),
     )
 
 
-def _member(doc: _Doc) -> Member:
+def _member(doc: plain.Doc) -> Member:
     return Member(
-        name=_str(doc, "name"),
-        host=_str(doc, "host"),
-        port=_int(doc, "port"),
-        server_id=_int(doc, "server_id"),
-        uuid=_optional_str(doc, "uuid"),
-        state=MemberState(_str(doc, "state")),
-        why=_str(doc, "why"),
+        name=plain.text(doc, "name"),
+        host=plain.text(doc, "host"),
+        port=plain.whole(doc, "port"),
+        server_id=plain.whole(doc, "server_id"),
+        uuid=plain.optional_text(doc, "uuid"),
+        state=MemberState(plain.text(doc, "state")),
+        why=plain.text(doc, "why"),
     )
 
 
-def _operation(doc: _Doc) -> Operation:
+def _operation(doc: plain.Doc) -> Operation:
     return Operation(
-        kind=OperationKind(_str(doc, "kind")),
-        phase=Phase(_str(doc, "phase")),
-        old_primary=_str(doc, "old_primary"),
-        reason=_str(doc, "reason"),
-        wanted=_optional_str(doc, "wanted"),
-        fenced=_bool(doc, "fenced"),
-        position=_optional_str(doc, "position"),
+        kind=OperationKind(plain.text(doc, "kind")),
+        phase=Phase(plain.text(doc, "phase")),
+        old_primary=plain.text(doc, "old_primary"),
+        reason=plain.text(doc, "reason"),
+        wanted=plain.optional_text(doc, "wanted"),
+        fenced=plain.flag(doc, "fenced"),
+        position=plain.optional_text(doc, "position"),
     )
 
 
-def _request(doc: _Doc) -> Request:
+def _request(doc: plain.Doc) -> Request:
     return Request(
-        id=_str(doc, "id"),
-        kind=RequestKind(_str(doc, "kind")),
-        to=_optional_str(doc, "to"),
-        force=_bool(doc, "force"),
-        answer=_optional_str(doc, "answer"),
-        done=None if doc["done"] is None else _bool(doc, "done"),
+        id=plain.text(doc, "id"),
+        kind=RequestKind(plain.text(doc, "kind")),
+        to=plain.optional_text(doc, "to"),
+        force=plain.flag(doc, "force"),
+        answer=plain.optional_text(doc, "answer"),
+        done=None if doc["done"] is None else plain.flag(doc, "done"),
     )
-
-
-def _str(doc: _Doc, key: str) -> str:
-    value = doc[key]
-    if not isinstance(value, str):
-        raise TypeError(f"{key} should be a text, found {value!r}")
-    return value
-
-
-def _optional_str(doc: _Doc, key: str) -> str | None:
-    return None if doc[key] is None else _str(doc, key)
-
-
-def _int(doc: _Doc, key: str) -> int:
-    value = doc[key]
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{key} should be a whole number, found {value!r}")
-    return value
-
-
-def _bool(doc: _Doc, key: str) -> bool:
-    value = doc[key]
-    if not isinstance(value, bool):
-        raise TypeError(f"{key} should be true or false, found {value!r}")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, found {value!r}")
-    return value
-
-
-def _dict(value: object) -> _Doc:
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, found {value!r}")
-    return value

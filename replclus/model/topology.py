@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from replclus.model import plain
+
 FORMAT = 1
 
 
@@ -45,13 +47,28 @@ class Topology:
     def from_json(text: str) -> Topology:
         """Raises ValueError on anything that is not a map this version understands."""
         try:
-            doc = json.loads(text)
+            doc = plain.table(json.loads(text))
             if doc["format"] != FORMAT:
-                raise ValueError(f"topology format {doc['format']!r} is not {FORMAT}")
-            nodes = tuple(TopologyNode(**{**node, "role": Role(node["role"])}) for node in doc["nodes"])
-            return Topology(cluster_id=doc["cluster_id"], epoch=doc["epoch"], primary=doc["primary"], nodes=nodes)
-        except (KeyError, TypeError) as error:
+                raise ValueError(f"topology format {doc['format']!r:.80} is not {FORMAT}")
+            return Topology(
+                cluster_id=plain.text(doc, "cluster_id"),
+                epoch=plain.whole(doc, "epoch"),
+                primary=plain.text(doc, "primary"),
+                nodes=tuple(_node(node) for node in plain.tables(doc, "nodes")),
+            )
+        except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"not a topology: {error!r}") from error
+
+
+def _node(doc: plain.Doc) -> TopologyNode:
+    return TopologyNode(
+        name=plain.text(doc, "name"),
+        host=plain.text(doc, "host"),
+        port=plain.whole(doc, "port"),
+        role=Role(plain.text(doc, "role")),
+        weight=plain.whole(doc, "weight"),
+        serving=plain.flag(doc, "serving"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

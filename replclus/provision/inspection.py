@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from replclus.dialect import Setting
+from replclus.dialect import Setting, Statement
 from replclus.model.observation import Facts, Identity
 from replclus.model.spec import NodeSpec
 from replclus.provision import optionfile
@@ -23,25 +23,28 @@ class Unfit:
 class Inspection:
     """One server, as the admin account sees it.
 
-    `schemas` are those that neither the server nor replclus owns. `seen_from` is the host that the server sees us come from.
-    `accounts` are all (user, host) pairs; `privileged` those of them that could write to a read-only server, each with the
-    right that lets it. `ours` says that our own accounts exist and log in with our passwords. `option_file` is its text
-    where the host is ours, None elsewhere. `persists` says that the server itself keeps settings over a restart.
+    `schemas` are those that neither the server nor replclus owns; `own_schema` says that replclus's is there. `seen_from`
+    is the host that the server sees us come from. `accounts` are all (user, host) pairs; `privileged` those of them that
+    could write to a read-only server, each with the right that lets it. `ours` says that our own accounts log in with our
+    passwords. `lines` is what its option file ought to say, `option_file` the text of that file where the host is ours,
+    None elsewhere. `persists`: the server itself keeps settings over a restart. `forget_source` is how it is told that.
     """
 
     node: NodeSpec
     facts: Facts
     variables: Mapping[str, str]
-    settings: tuple[Setting, ...]
+    settings: tuple[Setting, ...] = ()
+    lines: tuple[str, ...] = ()
     schemas: tuple[str, ...] = ()
-    seen_from: str = ""
+    own_schema: bool = False
+    seen_from: str = "localhost"
     accounts: frozenset[tuple[str, str]] = frozenset()
     privileged: tuple[tuple[str, str, str], ...] = ()
     ours: bool = False
     plugins_missing: bool = False
     option_file: str | None = None
     persists: bool = False
-    own_schema: bool = field(default=False, kw_only=True)
+    forget_source: tuple[Statement, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,6 +62,4 @@ class Inspection:
     @property
     def lines_missing(self) -> tuple[str, ...]:
         """The lines that its option file lacks; empty where we cannot see the file."""
-        if self.option_file is None:
-            return ()
-        return optionfile.missing(self.option_file, [wish.line for wish in self.settings])
+        return () if self.option_file is None else optionfile.missing(self.option_file, self.lines)

@@ -1,36 +1,128 @@
-"""Looking at every server at once, reading only."""
+"""Looking at every server at once. Reads only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from replclus.dialect import Statement
 from replclus.errors import AccessDenied, ServerError, ServerUnreachable, UnsupportedServer
-from replclus.model.spec import Account, ClusterSpec, NodeSpec
+from replclus.model.spec import Account, ClusterSpec, Durability, Flavour, NodeSpec
 from replclus.provision.inspection import Inspection, Unfit
+from replclus.provision.startup import option_file_lines
 from replclus.server.server import Server
-from replclus.store import Secrets
+from replclus.store.secrets import REPLICATION_USER, WATCHDOG_USER, Secrets
 
 WORKERS_MAX = 16
+OPTION_FILE = "my.cnf"
 
 Connect = Callable[[NodeSpec, Account], Server]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+_SEEN_FROM = Statement("SELECT SUBSTRING_INDEX(USER(), '@', -1) AS host")
+_ACCOUNTS = Statement("SELECT user AS name, host AS host FROM mysql.user")
+_PRIVILEGED = Statement(
+    "SELECT grantee AS grantee, privilege_type AS privilege FROM information_schema.user_privileges"
+    " WHERE privilege_type IN ('SUPER', 'READ_ONLY ADMIN', 'CONNECTION_ADMIN')"
+)
+_OWN_SCHEMA = Statement("SELECT 1 AS one FROM information_schema.schemata WHERE schema_name = 'replclus'")
+_GRANTEE = re.compile(r"'(?P<user>.*)'@'(?P<host>.*)'", re.DOTALL)
+
 
 def connect_with(spec: ClusterSpec) -> Connect:
-    """Servers with this cluster's bounds; `step_timeout_s`, because a step may write and wait for a disk."""
-    return partial(
-        Server, connect_timeout_s=spec.timings.connect_timeout_s, timeout_s=spec.timings.step_timeout_s
-    )
+    """Servers with this cluster's bounds: `step_timeout_s` for a statement, because a step may wait for a slow disk."""
+    return partial(Server, connect_timeout_s=spec.timings.connect_timeout_s, timeout_s=spec.timings.step_timeout_s)
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """`work` on every item, at most WORKERS_MAX at a time, answers in order; the first error once all have ended."""
+    """`work` on every item, at most WORKERS_MAX at a time; answers in order. Raises the first error after all have ended."""
     if not items:
         return []
     with ThreadPoolExecutor(min(len(items), WORKERS_MAX)) as pool:
         return list(pool.map(work, items))
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The cluster as described, and the ways in. `secrets` is None before they were made up."""
+
+    spec: ClusterSpec
+    admin: Account
+    secrets: Secrets | None
+    connect: Connect
+
+
+def inspect(server: Server, access: Access) -> Inspection | Unfit:
+    """Everything about one server, or why it cannot be had. Never raises for a failing server."""
+    node = server.node
+    who = f"{node.name} ({node.address})"
+    try:
+        return _inspect(server, access)
+    except AccessDenied as error:
+        sentence = f"refuses accounts.admin, user {access.admin.user!r} ({error.message}): correct its user, password or rights"
+    except UnsupportedServer as error:
+        sentence = error.message
+    except ServerUnreachable as error:
+        sentence = f"does not answer ({error.message}): start it, or correct its host, port or socket"
+    except ServerError as error:
+        sentence = f"cannot be examined ({error.message}): see its error log"
+    except OSError as error:
+        sentence = f"its option file {error.filename} cannot be read ({error.strerror}): correct process_dir"
+    return Unfit(node, f"{who}: {sentence}")
+
+
+def _inspect(server: Server, access: Access) -> Inspection:
+    dialect, durability = server.dialect, access.spec.durability
+    identity = server.identity()
+    seen = server.observe()
+    if seen.facts is None:
+        raise ServerError(server.node.name, seen.error)
+    settings = dialect.required_settings(durability, access.spec.timings)
+    accounts = frozenset((str(row["name"]), str(row["host"])) for row in server.run(_ACCOUNTS))
+    return Inspection(
+        node=server.node,
+        facts=replace(seen.facts, identity=identity),
+        variables=server.variables(),
+        settings=settings,
+        lines=option_file_lines(dialect, settings, durability),
+        schemas=server.user_schemas(),
+        own_schema=bool(server.run(_OWN_SCHEMA)),
+        seen_from=str(server.run(_SEEN_FROM)[0]["host"]),
+        accounts=accounts,
+        privileged=_privileged(server),
+        ours=access.secrets is not None and _log_in(server.node, accounts, access.secrets, access.connect),
+        plugins_missing=durability is Durability.LOSSLESS and not dialect.semi_sync_installed,
+        option_file=_option_file(server.node),
+        persists=dialect.flavour is Flavour.MYSQL,
+        forget_source=dialect.forget_source(),
+    )
+
+
+def _privileged(server: Server) -> tuple[tuple[str, str, str], ...]:
+    found = ((_GRANTEE.fullmatch(str(row["grantee"])), str(row["privilege"])) for row in server.run(_PRIVILEGED))
+    return tuple((who["user"], who["host"], privilege) for who, privilege in found if who is not None)
+
+
+def _log_in(node: NodeSpec, accounts: frozenset[tuple[str, str]], secrets: Secrets, connect: Connect) -> bool:
+    """Do our own accounts let us in? Not tried where they do not exist: a refusal leaves a line in the server's log."""
+    if not {REPLICATION_USER, WATCHDOG_USER} <= {user for user, _ in accounts}:
+        return False
+    for account in (secrets.replication, secrets.watchdog):
+        server = connect(node, account)
+        try:
+            _ = server.dialect  # connects
+        except AccessDenied:
+            return False
+        finally:
+            server.close()
+    return True
+
+
+def _option_file(node: NodeSpec) -> str | None:
+    return None if node.process_dir is None else (node.process_dir / OPTION_FILE).read_text(encoding="utf-8")

@@ -7,15 +7,17 @@ truth, and the replicas are attached to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from replclus.model.record import ClusterRecord
-from replclus.model.spec import ClusterSpec, Flavour
+from replclus.model.spec import ClusterSpec
 from replclus.provision.inspection import Inspection
 from replclus.provision.steps import (
     Admit,
+    BecomeSource,
     Configure,
     CreateAccounts,
+    CreateApplication,
     Describe,
     Detach,
     Follow,
@@ -26,8 +28,9 @@ from replclus.provision.steps import (
     Step,
     Verify,
 )
+from replclus.store.secrets import REPLICATION_USER, WATCHDOG_USER
 
-OWN_USERS = ("replclus_repl", "replclus_watchdog")
+OWN_USERS = (REPLICATION_USER, WATCHDOG_USER)
 
 
 def plan(
@@ -42,10 +45,16 @@ def plan(
     forming = () if admitted else _forming(spec, record, seen)
     phases = (
         () if admitted or _describes(record, spec) else (_describe(spec),),
-        tuple(step for one in seen for step in _configure(one)),
         tuple(InstallPlugins(node=one.name) for one in seen if one.plugins_missing),
-        tuple(_accounts(spec, one, hosts) for one in seen if not admitted or not _has_accounts(spec, one, hosts)),
+        tuple(step for one in seen for step in _configure(one, admitted)),
+        tuple(
+            CreateAccounts(node=one.name, users=OWN_USERS, hosts=hosts)
+            for one in seen
+            if not (admitted and one.ours and _has(one, OWN_USERS, hosts))
+        ),
         *forming,
+        _application(spec, seen, admitted),
+        () if admitted else (Admit(nodes=tuple(node.name for node in spec.nodes)),),
     )
     return tuple(phase for phase in phases if phase)
 
@@ -62,22 +71,28 @@ def _describes(record: ClusterRecord | None, spec: ClusterSpec) -> bool:
     )
 
 
-def _configure(one: Inspection) -> tuple[Step, ...]:
+def _configure(one: Inspection, admitted: bool) -> tuple[Step, ...]:
     unmet = tuple(wish for wish in one.unmet if wish.dynamic)
     lines = one.lines_missing
-    return (Configure(node=one.name, settings=unmet, lines=lines),) if unmet or lines else ()
+    persist = one.persists and one.option_file is None and not admitted
+    if not (unmet or lines or persist or one.plugins_missing):
+        return ()
+    return (Configure(node=one.name, settings=unmet, lines=lines, persist=persist),)
 
 
-def _accounts(spec: ClusterSpec, one: Inspection, hosts: tuple[str, ...]) -> Step:
-    users = OWN_USERS if spec.app is None else (*OWN_USERS, spec.app.account.user)
-    return CreateAccounts(node=one.name, users=users, hosts=hosts)
+def _application(spec: ClusterSpec, seen: Sequence[Inspection], admitted: bool) -> Phase:
+    if spec.app is None:
+        return ()
+    user, hosts = spec.app.account.user, spec.app.hosts
+    return tuple(
+        CreateApplication(node=one.name, user=user, hosts=hosts)
+        for one in seen
+        if not (admitted and _has(one, (user,), hosts))
+    )
 
 
-def _has_accounts(spec: ClusterSpec, one: Inspection, hosts: tuple[str, ...]) -> bool:
-    wanted = {(user, host) for user in OWN_USERS for host in hosts}
-    if spec.app is not None:
-        wanted |= {(spec.app.account.user, host) for host in spec.app.hosts}
-    return one.ours and wanted <= one.accounts
+def _has(one: Inspection, users: Iterable[str], hosts: tuple[str, ...]) -> bool:
+    return {(user, host) for user in users for host in hosts} <= one.accounts
 
 
 def _forming(spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Inspection]) -> tuple[Phase, ...]:
@@ -88,10 +103,10 @@ def _forming(spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Ins
     return (
         tuple(Detach(node=one.name) for one in anew if one.facts.channel is not None),
         tuple(ForgetHistory(node=one.name) for one in anew),
+        (BecomeSource(node=primary, durability=spec.durability),),
         tuple(Follow(node=one.name, source=primary) for one in replicas),
         (OpenPrimary(node=primary, schema=spec.app.schema if spec.app else None),),
         tuple(Verify(node=node.name, primary=primary) for node in spec.nodes),
-        (Admit(nodes=tuple(node.name for node in spec.nodes)),),
     )
 
 
@@ -100,8 +115,3 @@ def _must_begin_anew(one: Inspection, opened: bool) -> bool:
     if opened and one.identity.cluster_id is not None:
         return False
     return bool(one.facts.received) or one.facts.channel is not None or one.own_schema or one.identity.cluster_id is not None
-
-
-def flavour_of(seen: Sequence[Inspection]) -> Flavour:
-    """The flavour of a cluster that passed preflight."""
-    return seen[0].identity.flavour

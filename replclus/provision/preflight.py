@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from replclus.config.grammar import same_place
+from replclus.dialect import check_host
 from replclus.model.observation import Channel
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec
 from replclus.provision.inspection import Inspection, Unfit
+from replclus.provision.planning import OWN_USERS
 
+_ADMINISTRATORS = frozenset({"root", "mysql", "mariadb.sys", "PUBLIC"})
 _SAME_EVERYWHERE = ("lower_case_table_names", "character_set_server", "collation_server")
 
 
@@ -34,16 +37,29 @@ def warnings(spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Ins
     """(node, sentence) of what does not stop `init`, and should be known."""
     found = []
     for one in seen:
-        own_users = {user for user in (spec.admin and spec.admin.user, spec.app and spec.app.account.user) if user}
-        others = sorted({f"{user}@{host} ({right})" for user, host, right in one.privileged if user not in own_users})
+        others = tuple(_others_with_power(spec, one))
         if others:
-            found.append((one.name, f"these accounts can write to a read-only server, use them for administration only: {', '.join(others)}"))
-        volatile = tuple(wish.line for wish in one.settings) if one.option_file is None and not one.persists else ()
+            said = f"these accounts can write to a read-only server, use them for administration only: {', '.join(others)}"
+            found.append((one.name, said))
+        volatile = one.lines if one.option_file is None and not one.persists else ()
         if volatile and (record is None or record.forming):
-            found.append((one.name, f"a restart forgets what was set here: add to its option file, under [mysqld]: {_lines(volatile)}"))
+            said = f"a restart forgets what was set here: add to its option file, under [mysqld]: {_lines(volatile)}"
+            found.append((one.name, said))
     if record is not None and not record.forming and record.durability is not spec.durability:
-        found.append((record.primary, f"durability stays {record.durability}, as recorded, although the configuration says {spec.durability}"))
+        said = f"durability stays {record.durability}, as recorded, although the configuration says {spec.durability}"
+        found.append((record.primary, said))
     return tuple(found)
+
+
+def _others_with_power(spec: ClusterSpec, one: Inspection) -> Iterator[str]:
+    """Accounts that write to a read-only MariaDB, but for administrators. On MySQL super_read_only stops everybody."""
+    if one.identity.flavour is Flavour.MYSQL:
+        return
+    known = {*_ADMINISTRATORS, *OWN_USERS} | ({spec.admin.user} if spec.admin else set())
+    known |= {spec.app.account.user} if spec.app else set()
+    for user, host, right in sorted(one.privileged):
+        if user not in known:
+            yield f"{user}@{host} ({right})"
 
 
 def _about_cluster(spec: ClusterSpec, record: ClusterRecord | None) -> Iterator[str]:
@@ -70,17 +86,19 @@ def _about_server(
         return
     admitted = record is not None and not record.forming
     yield from _wrong_settings(one)
+    yield from _nameless_client(one)
     yield from _too_powerful(spec, one)
     if record is not None and admitted:
         yield from _not_who_was_admitted(record, one)
         return
     if cluster_id is None and one.schemas:
-        yield f"holds data (schemas {', '.join(one.schemas)}): `init` takes empty servers only, so give it another server or drop them"
+        names = ", ".join(one.schemas)
+        yield f"holds data (schemas {names}): `init` takes empty servers only, so use another server, or drop them"
     channel = one.facts.channel
-    if channel is not None and not (record is not None and _is_node(channel, spec.node(record.primary))):
+    if channel is not None and not _is_ours(channel, record):
         yield (
             f"replicates from {channel.source_host}:{channel.source_port} already: use another server, or make it forget "
-            f"that source ({'STOP REPLICA; RESET REPLICA ALL' if one.identity.flavour is Flavour.MYSQL else 'STOP SLAVE; RESET SLAVE ALL'})"
+            f"that source ({'; '.join(map(str, one.forget_source))})"
         )
     if record is not None and cluster_id is not None:
         yield from _diverged(record, one, fit)
@@ -102,6 +120,17 @@ def _wrong_settings(one: Inspection) -> Iterator[str]:
         found = ", ".join(f"{wish.name}={one.variables.get(wish.name, '(not known)')}" for wish in unmet)
         lines = _lines(tuple(wish.line for wish in unmet))
         yield f"has wrong settings ({found}): add to its option file, under [mysqld]: {lines} and restart it"
+
+
+def _nameless_client(one: Inspection) -> Iterator[str]:
+    """An account is made for the host that the server sees us come from, so that must be one."""
+    try:
+        check_host(one.seen_from)
+    except ValueError:
+        yield (
+            f"sees this machine as {one.seen_from!r}, which no account can be made for: correct its name service, or add "
+            "skip_name_resolve to the option file"
+        )
 
 
 def _too_powerful(spec: ClusterSpec, one: Inspection) -> Iterator[str]:
@@ -145,7 +174,8 @@ def _about_pairs(spec: ClusterSpec, fit: Sequence[Inspection]) -> Iterator[str]:
     first = next((one for one in fit if one.name == spec.first_primary.name), fit[0])
     for flavour in sorted({one.identity.flavour for one in fit} - {first.identity.flavour}):
         names = ", ".join(one.name for one in fit if one.identity.flavour is flavour)
-        yield f"{first.name} is {first.identity.flavour} and {names} {flavour}: a cluster is of one flavour, so replace one or the other"
+        mine = first.identity.flavour
+        yield f"{first.name} is {mine} and {names} {flavour}: a cluster is of one flavour, so replace one or the other"
     yield from _doubles(fit)
     for one in fit:
         if one.identity.flavour is not first.identity.flavour:
@@ -156,9 +186,9 @@ def _about_pairs(spec: ClusterSpec, fit: Sequence[Inspection]) -> Iterator[str]:
                 "replica must not be older than its source, so upgrade it, or mark the oldest server with primary = true"
             )
         for name in _SAME_EVERYWHERE:
-            mine, theirs = one.variables.get(name), first.variables.get(name)
-            if mine != theirs:
-                yield f"{_who(one.node)}: has {name}={mine} and {first.name} has {theirs}: set {name}={theirs} in its option file"
+            its, theirs = one.variables.get(name), first.variables.get(name)
+            if its != theirs:
+                yield f"{_who(one.node)}: has {name}={its} and {first.name} has {theirs}: set {name}={theirs} in its option file"
 
 
 def _doubles(fit: Sequence[Inspection]) -> Iterator[str]:
@@ -166,18 +196,20 @@ def _doubles(fit: Sequence[Inspection]) -> Iterator[str]:
     for server_id in sorted(number for number, times in ids.items() if times > 1):
         names = " and ".join(one.name for one in fit if one.identity.server_id == server_id)
         yield f"{names} have one server_id ({server_id}): give each its own (server_id = N in the option file) and restart"
-    uuids = Counter(one.identity.uuid for one in fit if one.identity.uuid)
-    for uuid in sorted(text for text, times in uuids.items() if times > 1):
+    uuids = Counter(one.identity.uuid or "" for one in fit)
+    for uuid in sorted(text for text, times in uuids.items() if text and times > 1):
         names = " and ".join(one.name for one in fit if one.identity.uuid == uuid)
-        yield f"{names} have one server_uuid ({uuid}): stop all but one of them, delete auto.cnf from its data directory, start it"
+        yield f"{names} have one server_uuid ({uuid}): stop all but one, delete auto.cnf in the data directory, start again"
 
 
 def _series(one: Inspection) -> tuple[int, int]:
     return one.identity.version.major, one.identity.version.minor
 
 
-def _is_node(channel: Channel, node: NodeSpec) -> bool:
-    return (same_place(channel.source_host), channel.source_port) == (same_place(node.host), node.port)
+def _is_ours(channel: Channel, record: ClusterRecord | None) -> bool:
+    """Does it replicate from a member, as an interrupted `init` leaves it?"""
+    source = same_place(channel.source_host), channel.source_port
+    return record is not None and any((same_place(member.host), member.port) == source for member in record.members)
 
 
 def _who(node: NodeSpec) -> str:

@@ -15,7 +15,7 @@ from replclus.model.record import ClusterRecord, Member
 from replclus.model.spec import Account, ClusterSpec, NodeSpec
 from replclus.model.topology import PulseRow
 from replclus.provision.look import WORKERS_MAX, Connect, connect_with
-from replclus.store import Secrets
+from replclus.store.secrets import Secrets
 
 
 def rebuild_record(spec: ClusterSpec, secrets: Secrets, *, connect: Connect | None = None) -> ClusterRecord:
@@ -88,7 +88,8 @@ def _contradictions(spec: ClusterSpec, facts: Mapping[str, Facts]) -> list[str]:
     if pulse.primary not in facts:
         found.append(f"the primary of epoch {pulse.epoch} is {pulse.primary}, which is not in the configuration")
     elif writable and writable != [pulse.primary]:
-        found.append(f"{writable[0]} accepts writes, and the primary of epoch {pulse.epoch} is {pulse.primary}: make {writable[0]} read-only")
+        said = f"{writable[0]} accepts writes, and the primary of epoch {pulse.epoch} is {pulse.primary}"
+        found.append(f"{said}: make {writable[0]} read-only")
     return found
 
 

@@ -17,7 +17,8 @@ from replclus.model.observation import Facts
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import Account, ClusterSpec, Durability
 from replclus.provision.look import Connect, connect_with
-from replclus.store import Secrets, Store
+from replclus.store import Store
+from replclus.store.secrets import Secrets
 
 WAIT_S = 15.0
 _AGAIN_S = 0.1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from replclus.dialect import Setting
+from replclus.model.spec import Durability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +25,16 @@ class Describe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configure:
-    """Set `settings` on the running server; put `lines` into its option file, where the host is ours."""
+    """Set `settings` on the running server, put `lines` into its option file, or have it remember how to start.
+
+    A server whose plugins are about to be installed needs more than can be seen beforehand: it is looked at again.
+    """
 
     name: ClassVar[str] = "configure"
     node: str
     settings: tuple[Setting, ...] = ()
     lines: tuple[str, ...] = ()
+    persist: bool = False
 
     @property
     def sentence(self) -> str:
@@ -38,7 +43,9 @@ class Configure:
             parts.append(f"set {', '.join(setting.name for setting in self.settings)}")
         if self.lines:
             parts.append(f"write into its option file: {'; '.join(self.lines)}")
-        return f"{self.node}: {' and '.join(parts)}"
+        if self.persist:
+            parts.append("have it start read-only and replicating from nobody")
+        return f"{self.node}: {', '.join(parts) or 'check its settings'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,7 @@ class InstallPlugins:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateAccounts:
-    """Our own accounts and the application's, out of the binary log. Accounts that exist get our password and rights."""
+    """Our own accounts, out of the binary log. Accounts that exist get our password and rights."""
 
     name: ClassVar[str] = "create accounts"
     node: str
@@ -63,6 +70,21 @@ class CreateAccounts:
     @property
     def sentence(self) -> str:
         return f"{self.node}: create the accounts {', '.join(self.users)} for {', '.join(self.hosts)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateApplication:
+    """The application's account, likewise. Last, because it may read tables that only then exist, and nobody should write
+    to a cluster that is not one yet."""
+
+    name: ClassVar[str] = "create application account"
+    node: str
+    user: str
+    hosts: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.node}: create the application's account {self.user} for {', '.join(self.hosts)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +112,19 @@ class ForgetHistory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BecomeSource:
+    """Semi-sync on the primary, before a replica connects and before a client may write: so no write is without a copy."""
+
+    name: ClassVar[str] = "become source"
+    node: str
+    durability: Durability
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.node}: become a source, with durability {self.durability}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
     """Attach by GTID, read-only, and wait until the source feeds it."""
 
@@ -104,7 +139,7 @@ class Follow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPrimary:
-    """Source settings first, then writable, then the schema `replclus` and the first pulse.
+    """Accept writes; create the schema `replclus` and the application's; beat for the first time.
 
     By now the replicas are attached and acknowledge, so that with semi-sync not even the first write is without a copy.
     """
@@ -116,7 +151,7 @@ class OpenPrimary:
     @property
     def sentence(self) -> str:
         also = f" and schema {self.schema}" if self.schema else ""
-        return f"{self.node}: become the primary, accept writes, create schema replclus{also}"
+        return f"{self.node}: accept writes, create schema replclus{also}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +183,17 @@ class Admit:
 
 
 Step = (
-    Describe | Configure | InstallPlugins | CreateAccounts | Detach | ForgetHistory | Follow | OpenPrimary | Verify | Admit
+    Describe
+    | Configure
+    | InstallPlugins
+    | CreateAccounts
+    | Detach
+    | ForgetHistory
+    | BecomeSource
+    | Follow
+    | OpenPrimary
+    | Verify
+    | CreateApplication
+    | Admit
 )
 Phase = tuple[Step, ...]

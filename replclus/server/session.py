@@ -6,7 +6,7 @@ import contextlib
 import select
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymysql
 from pymysql.connections import Connection
@@ -51,12 +51,20 @@ class Failure(Exception):
         self.errno = errno
 
 
-class _Wire(Connection[DictCursor]):
+if TYPE_CHECKING:
+    _Connection = Connection[DictCursor]
+else:
+    _Connection = Connection
+
+
+class _Wire(_Connection):
     """The driver's connection, with a bound that can be changed between statements."""
 
     _read_timeout: float | None
     _write_timeout: float | None
     _secure: bool
+    _force_close: Callable[[], None]
+    server_thread_id: tuple[int]
 
     def bound(self, seconds: float) -> None:
         self._read_timeout = self._write_timeout = max(seconds, 0.001)
@@ -69,9 +77,9 @@ class _Wire(Connection[DictCursor]):
 class Session:
     """An open connection. Every failure is a `Failure`, after which the connection is closed unless the server spoke."""
 
-    def __init__(self, wire: _Wire, sock: socket.socket, timeout_s: float) -> None:
+    def __init__(self, wire: _Wire, handle: socket.socket, timeout_s: float) -> None:
         self._wire = wire
-        self._socket = sock
+        self._handle = handle
         self._timeout_s = timeout_s
 
     @classmethod
@@ -82,10 +90,16 @@ class Session:
         *,
         connect_timeout_s: float,
         timeout_s: float,
-        announce: Callable[[socket.socket | None], None],
+        announce: Callable[[socket.socket], None],
     ) -> Session:
-        """Connect and log in. `announce` gets the socket before anything waits on it, so that others can shut it down."""
-        sock = _connect(node, connect_timeout_s, announce)
+        """Connect and log in. `announce` gets a handle of the socket, through which any thread can shut it down.
+
+        Over TCP the driver encrypts where the server can; a unix socket needs none.
+        """
+        sock = _connect(node, connect_timeout_s)
+        # A second descriptor: the first one changes hands when the driver starts to encrypt.
+        handle = sock.dup()
+        announce(handle)
         wire = _Wire(
             user=account.user,
             password=account.password.reveal(),
@@ -96,6 +110,7 @@ class Session:
             cursorclass=DictCursor,
             defer_connect=True,
             local_infile=False,
+            ssl_disabled=node.socket is not None,
             program_name="replclus",
         )
         wire.bound(timeout_s)
@@ -105,13 +120,14 @@ class Session:
             wire.connect(sock)
         except (pymysql.err.Error, OSError, RuntimeError) as error:
             sock.close()
+            handle.close()
             raise _failure(error) from None
-        return cls(wire, sock, timeout_s)
+        return cls(wire, handle, timeout_s)
 
     @property
     def server_thread(self) -> int:
         """The server's number for this connection, as KILL takes it."""
-        return int(self._wire.thread_id())
+        return self._wire.server_thread_id[0]
 
     def rows(self, statement: Statement, timeout_s: float | None = None) -> list[dict[str, Any]]:
         """The result set, empty for statements without one."""
@@ -126,7 +142,7 @@ class Session:
         if not self._wire.open:
             return True
         try:
-            readable, _, _ = select.select([self._socket], [], [], 0)
+            readable, _, _ = select.select([self._handle], [], [], 0)
         except (OSError, ValueError):
             return True
         return bool(readable)
@@ -134,7 +150,7 @@ class Session:
     def close(self) -> None:
         """Hang up without a word: saying goodbye could block."""
         self._wire._force_close()
-        self._socket.close()
+        self._handle.close()
 
     def _execute(self, statement: Statement, timeout_s: float | None) -> tuple[list[dict[str, Any]], int]:
         self._wire.bound(self._timeout_s if timeout_s is None else timeout_s)
@@ -155,29 +171,37 @@ def shut_down(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def _connect(node: NodeSpec, timeout_s: float, announce: Callable[[socket.socket | None], None]) -> socket.socket:
+def _connect(node: NodeSpec, timeout_s: float) -> socket.socket:
     where = node.socket if node.socket is not None else node.address
     try:
         if node.socket is not None:
-            return _dial(socket.AF_UNIX, node.socket, timeout_s, announce)
-        family, _, _, _, address = socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)[0]
-        sock = _dial(family, address, timeout_s, announce)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _dial(socket.AF_UNIX, node.socket, timeout_s)
+        return _dial_any(node, timeout_s)
     except OSError as error:
         raise Failure(_reach_of(error), f"cannot connect to {where}: {_words(error)}") from None
-    return sock
 
 
-def _dial(
-    family: int, address: Any, timeout_s: float, announce: Callable[[socket.socket | None], None]
-) -> socket.socket:
+def _dial_any(node: NodeSpec, timeout_s: float) -> socket.socket:
+    """A name may have several addresses (`localhost` often has two); the first that accepts is taken."""
+    addresses = socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)
+    for number, (family, _, _, _, address) in enumerate(addresses, start=1):
+        try:
+            sock = _dial(family, address, timeout_s / len(addresses))
+        except OSError:
+            if number == len(addresses):
+                raise
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+    raise OSError(f"{node.host} has no address")
+
+
+def _dial(family: int, address: Any, timeout_s: float) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
-    announce(sock)
     try:
         sock.settimeout(timeout_s)
         sock.connect(address)
     except OSError:
-        announce(None)
         sock.close()
         raise
     return sock

@@ -100,14 +100,16 @@ def read_private(path: Path, bytes_max: int) -> bytes | None:
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise StoreError(f"{path} cannot be read: {reason}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StoreError(f"{path} is not a regular file: move it away")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
             raise StoreError(f"{path} has mode {mode:04o}, others may open it: run chmod 600 {path}")
-        return file.read(bytes_max)
+        return os.read(descriptor, bytes_max)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -49,9 +49,7 @@ def create_secrets(state_dir: Path, token: Callable[[int], str] = secrets.token_
     """Make up passwords and write them down, all or nothing. Conflict if there are some: they are never replaced."""
     files.make_state_dir(state_dir)
     path = _path(state_dir)
-    made = Secrets(
-        replication=Account(REPLICATION_USER, _password(token)), watchdog=Account(WATCHDOG_USER, _password(token))
-    )
+    made = Secrets(replication=Account(REPLICATION_USER, _password(token)), watchdog=Account(WATCHDOG_USER, _password(token)))
     try:
         with files.new_file(path) as draft, draft.open("w") as file:
             file.write(_toml(made))

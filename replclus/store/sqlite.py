@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -138,9 +138,10 @@ class SqliteStore:
     def set_aside(self) -> Path:
         """Move a damaged database away, and return where to, so that the record can be rebuilt from the servers.
 
-        The caller holds the lock. StoreError if there is nothing to move.
+        The caller holds the lock. Conflict if the record reads well, which means that somebody else was faster.
         """
         with self._guard, self._os_errors(), files.alone_in(self._state_dir, BUSY_TIMEOUT_S):
+            self._must_be_damaged()
             self.close()
             aside = next((path for path in self._asides() if not path.exists()), None)
             if aside is None:
@@ -157,6 +158,15 @@ class SqliteStore:
             if self._connection is not None:
                 self._connection.close()
             self._connection = self._opened = self._known = None
+
+    def _must_be_damaged(self) -> None:
+        """A record that somebody rebuilt in the meantime is not thrown away."""
+        if files.identity(self.path) is None:
+            raise self._nothing_here()
+        with suppress(Damaged):
+            self.close()
+            self.load()
+            raise Conflict(f"{self.path} is not damaged any more: read it again")
 
     # ---- opening -----------------------------------------------------------------------------------------------------
 
@@ -250,9 +260,7 @@ class SqliteStore:
 def _connect(path: Path) -> sqlite3.Connection:
     """In autocommit mode: transactions are begun and ended by us. Never creates the file."""
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode=rw"
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
@@ -275,7 +283,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 def _translated(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more exactly what went wrong
     match code:
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
+            # The last is "no such table": the statements are ours, so the file was emptied while we had it open.
             return Damaged(f"{path} is damaged: {error}")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError(f"{path} is locked by another process for more than {BUSY_TIMEOUT_S:g} s: find out by which")

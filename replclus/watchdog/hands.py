@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from replclus.errors import ExecutionFailed
+from replclus.model.spec import ClusterSpec
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 from replclus.store.secrets import Secrets
-
-from replclus.errors import ExecutionFailed
-from replclus.model.spec import ClusterSpec
 
 
 class Hands:

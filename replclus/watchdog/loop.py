@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from replclus.store.secrets import Secrets
-
 from replclus.errors import ConfigError
 from replclus.events import Decided, Event, PrimaryChanged, ProblemAppeared, ProblemGone, Report
 from replclus.failover import machine
@@ -23,6 +21,7 @@ from replclus.model.record import ClusterRecord, Phase
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
 from replclus.store import Lock, Store
+from replclus.store.secrets import Secrets
 from replclus.watchdog.board import Board
 from replclus.watchdog.executor import Executor
 from replclus.watchdog.hands import Hands
@@ -83,9 +82,11 @@ class Watchdog:
             stack.callback(hands.close)
             pool = ThreadPoolExecutor(max_workers=2 * len(probers) + 2, thread_name_prefix="step")
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-            for thread in (*probers.values(), pulse):
-                thread.start()
-                stack.callback(thread.stop)
+            stack.callback(pulse.stop)
+            pulse.start()
+            for prober in probers.values():
+                stack.callback(prober.stop)
+                prober.start()
             executor = self._executor(lock, hands, pool)
             self._first_look(probers)
             while not stop.is_set():
@@ -179,6 +180,9 @@ class Watchdog:
     # ---- telling -----------------------------------------------------------------------------------------------------
 
     def _tell_problems(self, view: ClusterView) -> None:
+        """What appeared and what is over. Not in the middle of a change of the primary, which makes problems of its own."""
+        if view.record.operation is not None:
+            return
         present = {(problem.code, problem.node): problem for problem in find_problems(view)}
         for key, problem in present.items():
             if key not in self._problems:

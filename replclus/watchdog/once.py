@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-
-from replclus.server.process import LocalProcess
-from replclus.server.server import Server
-from replclus.store.secrets import Secrets
 
 from replclus.failover.view import ClusterView, PulseHealth
 from replclus.model.observation import Observation
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import Account, ClusterSpec, NodeSpec
+from replclus.server.server import Server
+from replclus.store.secrets import Secrets
+from replclus.watchdog.prober import with_word_of_host
 
 
 def observe_once(spec: ClusterSpec, record: ClusterRecord, secrets: Secrets) -> ClusterView:
@@ -38,6 +36,4 @@ def look(spec: ClusterSpec, node: NodeSpec, account: Account) -> Observation:
         seen = server.observe(full=True)
     finally:
         server.close()
-    if node.process_dir is None:
-        return seen
-    return replace(seen, process_alive=seen.reach.alive or LocalProcess(node.process_dir).is_running())
+    return with_word_of_host(seen, node)

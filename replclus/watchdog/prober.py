@@ -7,12 +7,24 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from replclus.server.process import LocalProcess
-from replclus.server.server import Server
-
+from replclus.errors import HostError
 from replclus.model.observation import Observation
 from replclus.model.spec import Account, NodeSpec, Timings
+from replclus.server.process import LocalProcess
+from replclus.server.server import Server
 from replclus.watchdog.board import Board
+
+
+def with_word_of_host(seen: Observation, node: NodeSpec) -> Observation:
+    """`seen`, with what the node's host says about the server process where the host is ours."""
+    if node.process_dir is None:
+        return seen
+    if seen.reach.alive:
+        return replace(seen, process_alive=True)
+    try:
+        return replace(seen, process_alive=LocalProcess(node.process_dir).is_running())
+    except HostError:
+        return seen
 
 
 class Prober(threading.Thread):
@@ -38,7 +50,6 @@ class Prober(threading.Thread):
             connect_timeout_s=timings.connect_timeout_s,
             timeout_s=timings.probe_timeout_s,
         )
-        self._process = LocalProcess(node.process_dir) if node.process_dir else None
         self._wake = threading.Event()
         self._full_wanted = True
         self._stopping = False
@@ -66,7 +77,6 @@ class Prober(threading.Thread):
         overdue = previous is None or asked_at - previous.full_at >= self._timings.full_probe_every_s
         full, self._full_wanted = self._full_wanted or overdue, False
         seen = self._server.observe(previous, full=full)
-        if self._process is not None:
-            seen = replace(seen, process_alive=seen.reach.alive or self._process.is_running())
+        seen = with_word_of_host(seen, self._node)
         self._board.put(seen, asked_at=asked_at)
         return seen

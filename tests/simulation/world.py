@@ -236,9 +236,7 @@ class World:
             semi_sync=SemiSync(source_enabled=server.semi_sync),
             pulse=PulseRow(beat=1, epoch=1, primary="n1", routing_ttl_ms=1000, topology=""),
         )
-        return Observation(
-            node=name, at=self.now, reach=Reach.ANSWERED, facts=facts, full_at=self.now, process_alive=alive
-        )
+        return Observation(node=name, at=self.now, reach=Reach.ANSWERED, facts=facts, full_at=self.now, process_alive=alive)
 
     def _beat(self) -> None:
         """The pulse goes to the primary that the record names, unless that is being changed."""

@@ -1,0 +1,357 @@
+"""The at most two physical connections of one logical connection: one to the primary, one to a replica.
+
+Here a statement waits: for a primary, for a fresh map, for a replica to catch up. Every wait ends at a deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pymysql import err
+
+from replclus.dbapi.causality import Seen, check_token
+from replclus.dbapi.errors import TransactionLost, Unavailable
+from replclus.dbapi.failures import NOT_LET_IN, sentence
+from replclus.dbapi.link import Link, Setup
+from replclus.dbapi.mapping import ClusterMap, Node
+from replclus.dbapi.options import Options
+from replclus.dbapi.pool import Pool
+from replclus.dbapi.watcher import NodeState
+
+# How long a read waits for a replica to apply what its session has seen, before it goes to the primary.
+CATCH_UP_S_MAX = 0.3
+# A replica that kept a read waiting in vain is not waited for again for this long.
+BEHIND_FOR_S = 1.0
+# A session stays on one replica for a while, because changing costs it two questions about positions. How far the
+# replicas' counts may drift apart: 1/60 of all reads, within these bounds.
+TURN_MIN, TURN_MAX = 4, 64
+
+
+class Backends:
+    """Not thread-safe, like the connection that owns it. `setup` is the session state that both links must have."""
+
+    def __init__(self, options: Options, pool: Pool) -> None:
+        self.options = options
+        self.pool = pool
+        self.watcher = pool.watcher
+        self.setup: Setup = options.setup
+        self.writer: Link | None = None
+        self.reader: Link | None = None
+        self.map: ClusterMap = ClusterMap()
+        # True while the reader needs no look: same map, nothing written since, and it has caught up.
+        self.ready = False
+        self.reader_state: NodeState | None = None
+        self.seen: Seen | None = None
+        self._token = options.causality_token
+        # The link on which this session has last read, while the position it saw there is not yet in `seen`.
+        self.unplaced: Link | None = None
+        # That link broke before it could be asked.
+        self._lost_place = False
+        self.session = options.consistency == "session"
+
+    # Beginning and end ---------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float:
+        return time.monotonic() + self.options.failover_timeout_s
+
+    def arrive(self) -> None:
+        """Wait until the cluster is known well enough to send a statement. Unavailable, or the refusal of our account."""
+        watcher = self.watcher
+        if watcher.map.primary is not None or watcher.map.replicas:
+            watcher.used()
+            return
+        deadline = self.deadline()
+
+        def known() -> bool:
+            return bool(watcher.map.primary or watcher.map.replicas) or watcher.all_asked()
+
+        if not watcher.wait_until(known, deadline) or not (watcher.map.primary or watcher.map.replicas):
+            self._raise_unreachable()
+
+    def _raise_unreachable(self) -> None:
+        """Say which nodes were tried and why each failed; if all of them refused our account, raise what they said."""
+        answers = [state.answer for state in list(self.watcher.states.values()) if state.answer is not None]
+        if any(answer.reached for answer in answers):
+            return
+        numbers = {answer.errno for answer in answers}
+        failures = "; ".join(self.watcher.failures())
+        if len(numbers) == 1 and numbers <= NOT_LET_IN:
+            raise err.OperationalError(numbers.pop(), failures)
+        raise Unavailable(f"no node of the cluster can be reached: {failures or 'none has answered yet'}")
+
+    def release(self) -> None:
+        """Give both links back."""
+        for link in (self.reader, self.writer):
+            if link is not None:
+                self.pool.give_back(link)
+        self.forget()
+
+    def forget(self) -> None:
+        self.reader = self.writer = self.unplaced = None
+        self.ready = False
+
+    def discard(self) -> None:
+        """Close both without a word: another process owns them, or the connection was thrown away unclosed."""
+        for link in (self.reader, self.writer):
+            if link is not None:
+                link.discard()
+        self.forget()
+
+    # The primary -----------------------------------------------------------------------------------------------------
+
+    def drop_writer(self) -> None:
+        if self.writer is not None:
+            if self.unplaced is self.writer:
+                self.unplaced = None
+            self.writer.discard()
+            self.writer = None
+
+    def get_writer(self, deadline: float | None = None) -> Link:
+        """A link to the present primary, which may be written to now. Waits up to `deadline`, then Unavailable.
+
+        A link in a transaction is never changed for another: if its primary is none any more, TransactionLost.
+        """
+        watcher, link = self.watcher, self.writer
+        if link is not None:
+            fresh = link.term == watcher.map.term and time.monotonic() < watcher.fresh_until
+            if link.in_transaction:
+                return link if fresh and not link.broken_off else self._keep(link)
+            if fresh and not link.broken_off and not link.is_stale():
+                return link
+            self.drop_writer()
+        self.writer = self._new_writer(deadline or self.deadline())
+        return self.writer
+
+    def await_confirmation(self, since: float, deadline: float) -> None:
+        """Wait until a primary has answered a question that was asked after `since`."""
+        watcher = self.watcher
+        watcher.wait_until(lambda: watcher.confirmed_since(since), deadline)
+
+    def _keep(self, link: Link) -> Link:
+        """The link of a transaction, once the map is fresh again and still names its node."""
+        watcher = self.watcher
+
+        def decided() -> bool:
+            return bool(link.broken_off) or link.term != watcher.map.term or time.monotonic() < watcher.fresh_until
+
+        watcher.alarm()
+        decided_in_time = watcher.wait_until(decided, self.deadline())
+        if decided_in_time and not link.broken_off and link.term == watcher.map.term:
+            return link
+        why = link.broken_off or ("another node is the primary" if decided_in_time else "no fresh map")
+        self.drop_writer()
+        raise TransactionLost(link.node.name, why)
+
+    def _new_writer(self, deadline: float) -> Link:
+        watcher, began, why = self.watcher, time.monotonic(), ""
+        since: float | None = None
+        while True:
+            now = watcher.map
+            usable = now.primary is not None and time.monotonic() < watcher.fresh_until
+            if not usable or (since is not None and not watcher.confirmed_since(since)):
+                waited_from = time.monotonic() if since is None else since
+                watcher.alarm()
+                if not watcher.wait_until(lambda moment=waited_from: watcher.confirmed_since(moment), deadline):  # type: ignore[misc]
+                    self._raise_unreachable()
+                    reason = watcher.why_no_primary or why or "the map is older than routing_ttl"
+                    raise Unavailable(f"no primary after {time.monotonic() - began:.1f} s: {reason}")
+                since = None
+                continue
+            assert now.primary is not None
+            try:
+                link = self.pool.take(now.primary, self.setup, term=now.term)
+            except (err.Error, OSError) as error:
+                if isinstance(error, err.Error) and error.args and error.args[0] in NOT_LET_IN:
+                    raise
+                why = f"{now.primary.name}: {sentence(error)}"
+                since = time.monotonic()
+                if since >= deadline:
+                    raise Unavailable(f"no primary after {since - began:.1f} s: {why}") from error
+                continue
+            link.writes = True
+            return link
+
+    # The replicas ------------------------------------------------------------------------------------------------------
+
+    def drop_reader(self) -> None:
+        if self.reader is not None:
+            if self.unplaced is self.reader and self.reader._sock is None:
+                self.unplaced = None
+                self._lost_place = True
+            self.reader.discard()
+            self.reader = None
+        self.ready = False
+
+    def leave_reader(self) -> None:
+        """Put the reader back into the pool, its position noted."""
+        if self.reader is not None:
+            self.place()
+            self.pool.give_back(self.reader)
+            self.reader = None
+        self.ready = False
+
+    def _replace_reader(self, link: Link) -> None:
+        """By another link to the same server, which can only have moved on: what was seen there holds for it."""
+        if self.reader is not None:
+            if self.unplaced is self.reader:
+                self.unplaced = link
+            self.reader.discard()
+        self.reader = link
+
+    def get_reader(self) -> Link | None:
+        """A link to a replica that satisfies the connection's consistency. None: there is none now, use the primary."""
+        watcher = self.watcher
+        self.map = current = watcher.map
+        link = self.reader
+        if link is not None and (link.streaming or link.in_transaction) and link._sock is not None and not link.broken_off:
+            return link
+        candidates = self._candidates(current)
+        tried: set[str] = set()
+        while candidates:
+            state = self._choose(candidates, tried)
+            if state is None:
+                return None
+            ready = self._reach(state, current)
+            if ready is not None:
+                return ready
+            tried.add(state.node.name)
+        return None
+
+    def _candidates(self, current: ClusterMap) -> list[NodeState]:
+        states = [self.watcher.state_of(node) for node in current.replicas]
+        if self.options.consistency == "bounded":
+            oldest = time.monotonic() - self.options.max_lag_ms / 1000
+            states = [state for state in states if state.as_of >= oldest]
+        return states
+
+    def _choose(self, candidates: list[NodeState], tried: set[str]) -> NodeState | None:
+        """The present replica while its turn lasts, then the one with the fewest reads for its weight."""
+        left = [state for state in candidates if state.node.name not in tried]
+        if not left:
+            return None
+        present = self.reader_state
+        if present in left and self.reader is not None and present.reads < present.turn_ends:
+            return present
+        left.sort(key=lambda state: state.reads / state.node.weight)
+        chosen = left[0]
+        if len(left) > 1:
+            total = sum(state.reads for state in left)
+            slack = max(TURN_MIN, min(TURN_MAX, total // 60)) if self.session else 1
+            following = left[1]
+            until = following.reads / following.node.weight * chosen.node.weight
+            chosen.turn_ends = max(chosen.reads + 1, int(until) + slack)
+        else:
+            chosen.turn_ends = chosen.reads + TURN_MAX
+        return chosen
+
+    def _reach(self, state: NodeState, current: ClusterMap) -> Link | None:
+        """A link to this replica, caught up with the session; None if it cannot be had."""
+        link = self.reader
+        try:
+            if link is None or link.node.address != state.node.address:
+                self.leave_reader()
+                link = self.pool.take(state.node, self.setup, term=current.term)
+            elif link.term != current.term or link.is_stale():
+                link = self.pool.take(state.node, self.setup, term=current.term)
+                self._replace_reader(link)
+            self.reader, self.reader_state = link, state
+            if self.session and not self._caught_up(link, state):
+                return None
+        except Unavailable:
+            raise
+        except (err.Error, OSError) as error:
+            if isinstance(error, err.Error) and error.args and error.args[0] in NOT_LET_IN - {1045, 1130}:
+                raise
+            self.drop_reader()
+            self.watcher.alarm()
+            return None
+        self.ready = True
+        return link
+
+    # Causality -----------------------------------------------------------------------------------------------------------
+
+    def _caught_up(self, link: Link, state: NodeState) -> bool:
+        """Has this replica all that the session has seen? Waits for it, within bounds."""
+        seen, now = self._seen(link), time.monotonic()
+        if now < state.behind_until and not seen.within(state.applied):
+            return False
+        if self.unplaced is not None and self.unplaced is not link:
+            self.place()
+        elif self._lost_place:
+            self._place_by_primary()
+        if seen.within(state.applied):
+            return True
+        waited = link.scalar(link.speech.wait.format(position=seen.text, seconds=CATCH_UP_S_MAX))
+        if waited == link.speech.waited:
+            return True
+        state.behind_until = now + BEHIND_FOR_S
+        return False
+
+    def _seen(self, link: Link) -> Seen:
+        if self.seen is None:
+            self.seen = Seen(link.speech.flavour)
+            if self._token:
+                self.seen.text = check_token(link.speech.flavour, self._token)
+        return self.seen
+
+    def place(self) -> None:
+        """Ask the link on which we last read how far it was, so that another server can be asked to be as far."""
+        link = self.unplaced
+        if link is None or not self.session:
+            return
+        self.unplaced = None
+        try:
+            state = self.watcher.states.get(link.node.address)
+            if link._sock is None or state is None or state.silent_since is not None:
+                raise err.OperationalError(2013, "nothing can be asked there now")
+            self._seen(link).reached(link.scalar(link.speech.position))
+        except (err.Error, OSError):
+            self._lost_place = True
+            self._place_by_primary()
+
+    def _place_by_primary(self) -> None:
+        """The link on which we last read is gone; whatever it had shown, the primary has it too."""
+        link = self.get_writer()
+        self._seen(link).reached(link.scalar(link.speech.position))
+        self._lost_place = False
+
+    def note_write(self, link: Link) -> None:
+        """A statement on the primary was answered: take the GTID if it came with one."""
+        if link.gtid is not None:
+            self._seen(link).wrote(link.gtid)
+            link.gtid = None
+            self.unplaced = None
+            self._lost_place = False
+            self.ready = False
+
+    def token(self) -> str:
+        """What this session has seen, as text for another one. Empty if it has seen nothing."""
+        self.place()
+        if self._lost_place:
+            self._place_by_primary()
+        if self.seen is not None:
+            return self.seen.text
+        return self._token or ""
+
+    # Session state ---------------------------------------------------------------------------------------------------------
+
+    def held(self) -> tuple[Link, ...]:
+        return tuple(link for link in (self.writer, self.reader) if link is not None)
+
+    def adopt_setup(self, setup: Setup, done_on: Link, do: Callable[[Link], object]) -> None:
+        """`setup` is the session's state from now on, and `done_on` has it. The other link gets it now, or is given up."""
+        self.setup = setup
+        done_on.setup = setup
+        if self.writer is not None and self.writer is not done_on:
+            do(self.writer)
+            self.writer.setup = setup
+        if self.reader is not None and self.reader is not done_on:
+            if self.reader.in_transaction or self.reader.streaming:
+                do(self.reader)
+                self.reader.setup = setup
+            else:
+                self.leave_reader()
+
+    def is_primary(self, node: Node) -> bool:
+        return self.watcher.map.primary == node

@@ -1,0 +1,181 @@
+"""The keywords of `connect`: ours, PyMySQL's, and the same two as text behind the `?` of a URL."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from pymysql.connections import DEFAULT_CHARSET, Connection
+from pymysql.cursors import Cursor
+
+from replclus.config import is_url, load, parse_url
+from replclus.dbapi.link import Setup
+from replclus.dbapi.mapping import Node
+from replclus.dbapi.mode import Balance, Consistency
+from replclus.errors import ConfigError
+
+FAILOVER_TIMEOUT_S = 30.0
+DEFAULT_PORT = 3306
+
+_OURS = (
+    "cluster",
+    "consistency",
+    "max_lag_ms",
+    "balance",
+    "split_transactions",
+    "failover_timeout",
+    "track_outcome",
+    "causality_token",
+)
+_THEIRS = tuple(name for name in inspect.signature(Connection.__init__).parameters if name != "self")
+_UNSUPPORTED = frozenset({"compress", "named_pipe"})
+# What belongs to the logical connection, or to the address; everything else is handed to every physical connection.
+_LOGICAL = frozenset(
+    {"host", "port", "unix_socket", "database", "charset", "collation", "autocommit", "cursorclass", "defer_connect"}
+)
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+_FLAGS = frozenset({"split_transactions", "track_outcome", "autocommit", "use_unicode", "local_infile", "ssl_disabled",
+                    "ssl_verify_cert", "ssl_verify_identity", "defer_connect"})  # fmt: skip
+_NUMBERS = frozenset({"failover_timeout", "max_lag_ms", "connect_timeout", "read_timeout", "write_timeout"})
+_COUNTS = frozenset({"client_flag", "max_allowed_packet"})
+_WORDS = frozenset({"consistency", "balance", "causality_token", "charset", "collation", "sql_mode", "init_command",
+                    "read_default_file", "read_default_group", "program_name", "bind_address", "ssl_ca", "ssl_cert",
+                    "ssl_key", "ssl_key_password"})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Everything that `connect` was told. `links` are the keywords of every physical connection."""
+
+    seeds: tuple[Node, ...]
+    links: Mapping[str, Any]
+    setup: Setup
+    cursorclass: type[Cursor] = Cursor
+    defer_connect: bool = False
+    consistency: Consistency = "session"
+    max_lag_ms: float = 1000.0
+    balance: Balance = "round_robin"
+    split_transactions: bool = True
+    failover_timeout_s: float = FAILOVER_TIMEOUT_S
+    track_outcome: bool = False
+    causality_token: str | None = None
+
+
+def read_options(keywords: Mapping[str, Any]) -> Options:
+    """TypeError for a keyword that does not exist, ValueError for a value that cannot be, ConfigError for file or URL."""
+    given = _renamed(keywords)
+    cluster = given.pop("cluster", None)
+    if isinstance(cluster, str) and is_url(cluster):
+        given = {**_from_url(cluster), **given}
+        seeds: tuple[Node, ...] = given.pop("seeds")
+    elif cluster is not None or not (given.get("host") or given.get("unix_socket")):
+        seeds = _from_file(cluster)
+    else:
+        seeds = _from_address(given)
+    ours = {name: given[name] for name in _OURS if name in given}
+    links = {name: value for name, value in given.items() if name not in _LOGICAL and name not in ours}
+    options = Options(
+        seeds=seeds,
+        links=links,
+        setup=_setup(given),
+        cursorclass=given.get("cursorclass") or Cursor,
+        defer_connect=bool(given.get("defer_connect", False)),
+    )
+    return _with_ours(options, ours)
+
+
+def _renamed(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Unknown names refused, deprecated ones replaced, and Nones of ours, which mean the default, left out."""
+    known = (*_OURS, *_THEIRS)
+    for name in keywords:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f": did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"replclus.connect() has no keyword {name!r}{hint}")
+        if name in _UNSUPPORTED and keywords[name]:
+            raise NotImplementedError("compress and named_pipe arguments are not supported")
+    given = {name: value for name, value in keywords.items() if value is not None or name not in _OURS}
+    for old, new in (("db", "database"), ("passwd", "password")):
+        if old in given:
+            value = given.pop(old)
+            if not given.get(new):
+                given[new] = value
+    for name in _UNSUPPORTED:
+        given.pop(name, None)
+    return given
+
+
+def _setup(given: Mapping[str, Any]) -> Setup:
+    autocommit = given.get("autocommit", False)
+    return Setup(
+        database=given.get("database") or None,
+        charset=given.get("charset") or DEFAULT_CHARSET,
+        collation=given.get("collation"),
+        autocommit=None if autocommit is None else bool(autocommit),
+    )
+
+
+def _with_ours(options: Options, ours: Mapping[str, Any]) -> Options:
+    for name, choices in (("consistency", get_args(Consistency)), ("balance", get_args(Balance))):
+        if name in ours and ours[name] not in choices:
+            raise ValueError(f"{name}={ours[name]!r} is not one of {', '.join(choices)}")
+    if "max_lag_ms" in ours and ours.get("consistency") != "bounded":
+        raise ValueError("max_lag_ms= only has a meaning together with consistency='bounded'")
+    for name in ("max_lag_ms", "failover_timeout"):
+        if name in ours and not 0 <= float(ours[name]) <= 86_400_000:
+            raise ValueError(f"{name}={ours[name]!r} must be a number from 0 to 86400000")
+    named = dict(ours)
+    if "failover_timeout" in named:
+        named["failover_timeout_s"] = float(named.pop("failover_timeout"))
+    return replace(options, **named)
+
+
+def _from_file(path: str | Path | None) -> tuple[Node, ...]:
+    # An application must not depend on the passwords of accounts that it does not use.
+    spec = load(path, accounts=False)
+    return tuple(
+        Node(name=node.name, host=node.host, port=node.port, socket=node.socket, weight=node.weight) for node in spec.nodes
+    )
+
+
+def _from_address(given: Mapping[str, Any]) -> tuple[Node, ...]:
+    """Where PyMySQL would connect to, as the one node that is asked for the map."""
+    host, port = given.get("host") or "localhost", given.get("port") or DEFAULT_PORT
+    if type(port) is not int:
+        raise ValueError("port should be of type int")
+    return (Node(name=f"{host}:{port}", host=host, port=port, socket=given.get("unix_socket")),)
+
+
+def _from_url(text: str) -> dict[str, Any]:
+    url = parse_url(text)
+    found: dict[str, Any] = {name: _value(name, value) for name, value in url.options.items()}
+    for name, part in (("user", url.user), ("password", url.password), ("database", url.database)):
+        if part is not None:
+            found[name] = part
+    found["seeds"] = tuple(Node(name=f"{host}:{port}", host=host, port=port) for host, port in url.hosts)
+    return found
+
+
+def _value(name: str, text: str) -> Any:
+    """What the text of a URL option means."""
+    if name in _WORDS:
+        return text
+    try:
+        if name in _NUMBERS:
+            return float(text)
+        if name in _COUNTS:
+            return int(text)
+        if name in _FLAGS and text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+    except ValueError:
+        pass
+    known = (*_WORDS, *_NUMBERS, *_COUNTS, *_FLAGS)
+    if name in known:
+        raise ConfigError(f"the option {name}={text!r} has a value that it cannot have", where="cluster URL")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f": did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"there is no option {name!r}{hint}", where="cluster URL")

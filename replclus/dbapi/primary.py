@@ -1,0 +1,278 @@
+"""What a session does on the primary: statements, transactions, and what becomes of them when the connection breaks.
+
+What may be sent twice: whatever provably did not run (failures.Fate), what changes nothing, and what was undone because the
+transaction it belonged to was not committed. A write that was sent and not answered never is, unless its token
+(outcome.Ledger) proves that it was not committed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pymysql import err
+from pymysql.connections import MySQLResult
+from pymysql.constants import COMMAND
+
+from replclus.dbapi.backends import Backends
+from replclus.dbapi.errors import OutcomeUnknown, SessionLost, TransactionLost
+from replclus.dbapi.failures import Fate, fate_of, sentence
+from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link
+from replclus.dbapi.outcome import Ledger, Outcome
+
+Send = Callable[[Link], object]
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open transaction on the primary. `begin` is the statement that opened it, None where autocommit is off."""
+
+    begin: str | bytes | None = None
+    statements: int = 0
+    wrote: bool = False
+
+
+class Primary:
+    """One per session. `ledger` is there when outcomes are tracked."""
+
+    def __init__(self, backends: Backends, ledger: Ledger | None) -> None:
+        self.backends = backends
+        self.ledger = ledger
+        self.transaction: Transaction | None = None
+        # Why the session depends on this very connection; empty if it does not.
+        self.pinned = ""
+        self._outcome: Outcome = "not_committed"
+        self._lost: Link | None = None
+
+    # One statement -----------------------------------------------------------------------------------------------------------
+
+    def run(self, send: Send, *, repeatable: bool = False, undoable: bool = False, reads: bool = False) -> Link:
+        """Run a statement that may write, and take note of what it did. See `do`; `reads`: it is a read all the same."""
+        link = self.do(send, repeatable=repeatable, undoable=undoable)
+        backends = self.backends
+        link.dirty = True
+        if backends.session and link.gtid is None:
+            backends.unplaced = link
+        backends.note_write(link)
+        if not reads:
+            self._outcome = "committed"
+        if link.server_status & IN_TRANSACTION:
+            current = self.transaction = self.transaction or Transaction()
+            current.statements += 1
+            current.wrote = current.wrote or not reads
+        else:
+            self.transaction = None
+        return link
+
+    def do(self, send: Send, *, repeatable: bool = False, undoable: bool = False) -> Link:
+        """Have `send` done on the primary: waits for one, and tries again where that is safe.
+
+        `repeatable`: it may be done twice. `undoable`: it is undone with the transaction in which the connection breaks.
+        """
+        backends = self.backends
+        deadline: float | None = None
+        refused_in: tuple[int, int] | None = None
+        while True:
+            link = self.link(deadline)
+            try:
+                if link.streaming:
+                    link.finish()
+                send(link)
+            except err.Error as error:
+                fate = fate_of(error, broken=link._sock is None)
+                if fate is Fate.ANSWERED or (fate is Fate.REFUSED and refused_in == link.term):
+                    link.dirty = True
+                    backends.note_write(link)
+                    raise
+                asked_at = time.monotonic()
+                deadline = deadline or backends.deadline()
+                self._judge(error, fate, link, repeatable=repeatable, undoable=undoable)
+                backends.watcher.alarm()
+                if fate is Fate.REFUSED:
+                    # Once more, but only after the node that calls itself primary has said so later than this refusal.
+                    refused_in = link.term
+                    backends.await_confirmation(asked_at, deadline)
+            else:
+                return link
+
+    def _judge(self, error: err.Error, fate: Fate, link: Link, *, repeatable: bool, undoable: bool) -> None:
+        """Return if the statement may be sent again; raise what the application must know otherwise."""
+        why = link.broken_off or sentence(error)
+        current, node = self.transaction, link.node.name
+        implicit = not link.server_status & AUTOCOMMIT
+        self.backends.drop_writer()
+        certain = fate is Fate.NOT_RUN or fate is Fate.REFUSED
+        if current is not None and current.statements and (certain or undoable or repeatable):
+            self.lose()
+            raise TransactionLost(node, why) from error
+        if not certain and not repeatable and not (undoable and (implicit or current is not None)):
+            self.lose()
+            self._outcome, self._lost = "unknown", link
+            raise OutcomeUnknown(node, why) from error
+        if self.pinned:
+            pinned = self.pinned
+            self.lose()
+            raise SessionLost(node, why, pinned) from error
+        if fate is Fate.TIMED_OUT:
+            raise error
+
+    def link(self, deadline: float | None = None) -> Link:
+        """A link to the primary; the transaction that is open goes on there, or is begun there if it has not done anything."""
+        backends, current, held = self.backends, self.transaction, self.backends.writer
+        lost = held is None or held._sock is None
+        try:
+            if current is not None and current.statements and lost:
+                raise TransactionLost(held.node.name if held else "the primary", "the connection is closed")
+            link = backends.get_writer(deadline)
+        except TransactionLost:
+            started = current is not None and current.statements > 0
+            if started or self.pinned:
+                self.lose()
+                raise
+            link = backends.get_writer(deadline)
+        if link is not held:
+            if self.pinned and held is not None:
+                pinned = self.pinned
+                self.lose()
+                raise SessionLost(held.node.name, "the connection is closed", pinned)
+            if current is not None and current.begin is not None:
+                link.queries(current.begin)
+        return link
+
+    def lose(self) -> None:
+        """The transaction, and what else the connection held, is gone; nothing of it was committed."""
+        self.transaction = None
+        self.pinned = ""
+        self._outcome = "not_committed"
+
+    # Transactions --------------------------------------------------------------------------------------------------------------
+
+    def begin(self, sql: str | bytes) -> Link:
+        """A BEGIN commits what is open, so that is done first, where its failure is understood."""
+        self.commit()
+        link = self.do(lambda link: link.query(sql), repeatable=True)
+        link.dirty = True
+        self.backends.note_write(link)
+        self.transaction = Transaction(begin=sql)
+        return link
+
+    def commit(self, sql: str | bytes = "COMMIT") -> Link | None:
+        """End the open transaction. None if there was none, or if it had only read and the connection broke."""
+        current = self.transaction
+        if current is None:
+            return None
+        link = self.link()
+        if not current.statements:
+            link.query(sql)
+            return self._ended(link, "not_committed")
+        try:
+            if self.ledger is not None and current.wrote:
+                self.ledger.commit(link)
+            else:
+                link.query(sql)
+        except err.Error as error:
+            fate = fate_of(error, broken=link._sock is None)
+            if fate is Fate.ANSWERED:
+                raise
+            return self._cut(error, fate, link, current)
+        return self._ended(link, "committed" if current.wrote else "not_committed")
+
+    def _ended(self, link: Link, outcome: Outcome) -> Link:
+        backends = self.backends
+        link.dirty = True
+        if backends.session and link.gtid is None:
+            backends.unplaced = link
+        backends.note_write(link)
+        # COMMIT AND CHAIN opens the next one at once.
+        self.transaction = Transaction(begin="BEGIN") if link.in_transaction else None
+        self._outcome = outcome
+        return link
+
+    def _cut(self, error: err.Error, fate: Fate, link: Link, current: Transaction) -> Link | None:
+        """The connection broke around a COMMIT."""
+        why = link.broken_off or sentence(error)
+        self.backends.drop_writer()
+        self.backends.watcher.alarm()
+        self.lose()
+        if fate is Fate.NOT_RUN or fate is Fate.REFUSED:
+            raise TransactionLost(link.node.name, why) from error
+        if not current.wrote:
+            return None
+        self._outcome, self._lost = "unknown", link
+        match self.outcome():
+            case "committed":
+                return None
+            case "not_committed":
+                raise TransactionLost(link.node.name, why) from error
+            case _:
+                raise OutcomeUnknown(link.node.name, why, what="COMMIT") from error
+
+    def rollback(self, sql: str | bytes = "ROLLBACK") -> Link | None:
+        """Undo the open transaction. None if there was none, or if it was undone by the connection's end."""
+        link, current = self.backends.writer, self.transaction
+        if current is None or link is None or link._sock is None:
+            self.transaction = None
+            return None
+        try:
+            link.query(sql)
+        except err.Error as error:
+            if fate_of(error, broken=link._sock is None) is Fate.ANSWERED:
+                raise
+            self.backends.drop_writer()
+            self.lose()
+            return None
+        return self._ended(link, "not_committed")
+
+    # Tracked writes ----------------------------------------------------------------------------------------------------------------
+
+    def send_tracked(self, link: Link, sql: str | bytes) -> None:
+        """An autocommit write as a transaction with a token. The link's result is the statement's own.
+
+        Raises 2006, on a closed link, where the statement provably left nothing behind.
+        """
+        ledger = self.ledger
+        assert ledger is not None
+        try:
+            begun, answer = link.exchange([(COMMAND.COM_QUERY, "BEGIN"), (COMMAND.COM_QUERY, sql)])
+        except err.Error as error:
+            if link._sock is None and fate_of(error, broken=True) is Fate.UNKNOWN:
+                # Without a COMMIT nothing stays.
+                raise err.OperationalError(2006, f"the connection broke before COMMIT: {sentence(error)}") from error
+            raise
+        for part in (begun, answer):
+            if isinstance(part, err.MySQLError):
+                link.queries("ROLLBACK")
+                raise part
+        assert isinstance(answer, MySQLResult)
+        try:
+            ledger.commit(link)
+        except err.Error as error:
+            fate = fate_of(error, broken=link._sock is None)
+            if fate is not Fate.UNKNOWN and fate is not Fate.TIMED_OUT:
+                raise
+            self._find_out(error, link)
+            link.server_status &= ~IN_TRANSACTION
+        answer.server_status = link.server_status
+        link._result = answer
+
+    def _find_out(self, error: err.Error, link: Link) -> None:
+        """COMMIT was sent and not answered. Returns if it was executed."""
+        why = link.broken_off or sentence(error)
+        self.backends.drop_writer()
+        self.backends.watcher.alarm()
+        self._outcome, self._lost = "unknown", link
+        match self.outcome():
+            case "committed":
+                return
+            case "not_committed":
+                link.discard()
+                raise err.OperationalError(2006, f"rolled back: {why}") from error
+            case _:
+                raise OutcomeUnknown(link.node.name, why) from error
+
+    def outcome(self) -> Outcome:
+        """What became of the last write, by the best evidence there is."""
+        if self._outcome == "unknown" and self._lost is not None and self.ledger is not None and self.ledger.pending:
+            self._outcome = self.ledger.resolve(self.backends, self._lost, self.backends.deadline())
+        return self._outcome

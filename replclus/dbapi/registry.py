@@ -1,0 +1,80 @@
+"""What a process shares: one watcher per cluster and account, one pool per set of connection options.
+
+Made on first use. A forked child starts with the same objects, emptied (`after_fork`), so that connections opened before
+the fork notice on their next statement that the map is gone. At exit the watchers are told to stop.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from replclus.dbapi.mapping import Node
+from replclus.dbapi.options import Options
+from replclus.dbapi.pool import Pool
+from replclus.dbapi.watcher import Watcher
+
+# What makes no difference to whom one talks to, and so to what a watcher learns.
+_NOT_ABOUT_ACCESS = frozenset(
+    {"conv", "use_unicode", "client_flag", "init_command", "sql_mode", "local_infile", "max_allowed_packet",
+     "program_name", "connect_timeout", "read_timeout", "write_timeout"}
+)  # fmt: skip
+
+_lock = threading.Lock()
+_watchers: dict[Hashable, Watcher] = {}
+_pools: dict[Hashable, Pool] = {}
+
+
+def pool_for(options: Options) -> Pool:
+    """The pool of these options, made if there is none."""
+    key = _key(options.seeds, options.links)
+    pool = _pools.get(key)
+    if pool is not None:
+        return pool
+    with _lock:
+        if key not in _pools:
+            access = {name: value for name, value in options.links.items() if name not in _NOT_ABOUT_ACCESS}
+            watcher_key = _key(options.seeds, access)
+            if watcher_key not in _watchers:
+                _watchers[watcher_key] = Watcher(options.seeds, access)
+            _pools[key] = Pool(_watchers[watcher_key], options.links)
+        return _pools[key]
+
+
+def shut_down() -> None:
+    """Stop every watcher and close every connection at rest. The next `connect` starts afresh."""
+    with _lock:
+        for watcher in _watchers.values():
+            watcher.stop()
+        for pool in _pools.values():
+            pool.forget()
+        _watchers.clear()
+        _pools.clear()
+
+
+def _key(seeds: tuple[Node, ...], links: Mapping[str, Any]) -> Hashable:
+    return seeds, frozenset((name, value if _is_hashable(value) else id(value)) for name, value in links.items())
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for watcher in _watchers.values():
+        watcher.after_fork()
+    for pool in _pools.values():
+        pool.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(shut_down)

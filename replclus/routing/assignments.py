@@ -1,0 +1,171 @@
+"""SET, in all its forms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from replclus.model.spec import Flavour
+from replclus.routing.scan import Grammar, scan
+from replclus.routing.verdict import Classified, StatementKind, Target, primary, refuse, unknown
+
+# Variables of a session that only somebody who administers replication sets.
+_ADMINISTRATIVE = frozenset({"SQL_LOG_BIN", "GTID_NEXT", "GTID_SEQ_NO", "SKIP_REPLICATION", "SERVER_ID", "PSEUDO_SLAVE_MODE"})
+# They shape the next write, and nothing else.
+_FOR_NEXT_WRITE = frozenset({"INSERT_ID", "LAST_INSERT_ID", "IDENTITY"})
+_ISOLATION = frozenset({"TRANSACTION_ISOLATION", "TX_ISOLATION"})
+_LEVEL = re.compile(r"READ[- ]UNCOMMITTED|READ[- ]COMMITTED|REPEATABLE[- ]READ|SERIALIZABLE")
+_SERVER_WIDE = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY"})
+_SESSION_WIDE = frozenset({"SESSION", "LOCAL"})
+_CONSTANTS = frozenset({"TRUE", "FALSE", "NULL"})
+
+_STATE_REASON = "state of the session, kept on both sides"
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    """One of the parts that commas separate. `name` is upper-case, `@a` for a user variable, `NAMES` for SET NAMES."""
+
+    scope: str
+    name: str
+    value: Sequence[str]
+
+    @property
+    def is_user_variable(self) -> bool:
+        return self.name.startswith("@")
+
+    @property
+    def is_constant(self) -> bool:
+        """A literal, a placeholder or a signed number: the same wherever it is evaluated."""
+        value = self.value[1:] if self.value[:1] and self.value[0] in {"+", "-"} else self.value
+        if len(value) == 2 and value[1] == "":
+            return value[0].startswith("_") or value[0] in {"X", "B", "N"}
+        return len(value) == 1 and (value[0] == "" or value[0][:1].isdigit() or value[0] in _CONSTANTS)
+
+
+def classify_set(words: Sequence[str], text: str, grammar: Grammar) -> Classified:
+    """`words` begin with SET. `text` is the statement itself, upper-cased. SET STATEMENT … FOR is not handled here."""
+    match list(words[1:3]):
+        case ["PASSWORD", *_]:
+            return primary("SET PASSWORD changes an account", StatementKind.DDL)
+        case ["DEFAULT", "ROLE"]:
+            return primary("SET DEFAULT ROLE changes an account", StatementKind.DDL)
+        case ["RESOURCE", "GROUP"]:
+            return refuse("SET RESOURCE GROUP is administration of one server")
+        case ["ROLE", *_]:
+            return _session(_STATE_REASON, ("role",))
+        case ["TRANSACTION", *_]:
+            return Classified(
+                Target.TRANSACTION, "shapes the next transaction", StatementKind.SET_TRANSACTION, isolation=_level(text)
+            )
+        case [scope, "TRANSACTION"] if scope in _SERVER_WIDE:
+            return refuse("SET GLOBAL changes one server")
+        case [scope, "TRANSACTION"] if scope in _SESSION_WIDE:
+            return _session("shapes the transactions of the session", ("transaction",), _level(text))
+    assignments = [_assignment(part) for part in _split(words[1:])]
+    if not assignments or any(one is None for one in assignments):
+        return unknown("SET in a form that is not known")
+    return _judge([one for one in assignments if one is not None], text, grammar)
+
+
+def _session(reason: str, variables: tuple[str, ...], isolation: str | None = None) -> Classified:
+    return Classified(
+        Target.SESSION, reason, StatementKind.SET_SESSION, isolation=isolation, variables=variables
+    )
+
+
+def _judge(assignments: Sequence[_Assignment], text: str, grammar: Grammar) -> Classified:
+    if any(one.scope in _SERVER_WIDE for one in assignments):
+        return refuse("SET GLOBAL and SET PERSIST change one server")
+    names = {one.name for one in assignments}
+    administrative = sorted(names & _ADMINISTRATIVE)
+    if administrative:
+        return refuse(f"{administrative[0].lower()} is administration of replication")
+    for one in assignments:
+        finding = scan(one.value, grammar)
+        if (one.is_user_variable and not one.is_constant) or "SELECT" in one.value or "SELECT(" in one.value:
+            return primary("sets a variable to a value that only one connection knows", StatementKind.SET_SESSION, pins=True)
+        if finding is not None and (finding.pins or any(not word.startswith("@@") for word in one.value if word[:1] == "@")):
+            return primary(finding.reason, StatementKind.SET_SESSION, pins=True)
+        if finding is not None and not any(word.startswith("@@") for word in one.value):
+            return primary(finding.reason, StatementKind.SET_SESSION, pins=True)
+    if names <= _FOR_NEXT_WRITE:
+        return primary("shapes the next write", StatementKind.SET_SESSION, pins=True)
+    if names == {"AUTOCOMMIT"}:
+        return Classified(
+            Target.TRANSACTION, "begins or ends transactions", StatementKind.SET_AUTOCOMMIT, variables=("autocommit",)
+        )
+    isolation = _level(text) or "UNKNOWN" if names & _ISOLATION else None
+    if all(one.is_user_variable for one in assignments):
+        return Classified(Target.SESSION, "a user variable with a constant value", StatementKind.SET_USER_VARIABLE)
+    return _session(_STATE_REASON, tuple(sorted(n.lower() for n in names if not n.startswith("@"))), isolation)
+
+
+def _level(text: str) -> str | None:
+    found = _LEVEL.search(text)
+    return found[0].replace("-", " ") if found else None
+
+
+def _split(words: Sequence[str]) -> list[list[str]]:
+    """At the commas outside of parentheses."""
+    parts: list[list[str]] = [[]]
+    depth = 0
+    for word in words:
+        if word[-1:] == "(":
+            depth += 1
+        elif word == ")":
+            depth -= 1
+        if word == "," and depth == 0:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
+
+
+def _assignment(part: Sequence[str]) -> _Assignment | None:
+    match list(part[:2]):
+        case ["NAMES" | "CHARSET", *_]:
+            return _Assignment("", "NAMES", part[1:2])
+        case ["CHARACTER" | "CHAR", "SET"]:
+            return _Assignment("", "NAMES", part[2:3])
+    if "=" not in part:
+        return None
+    equals = part.index("=")
+    value = part[equals + 1 :]
+    target = [word for word in part[:equals] if word != ":"]
+    scope = ""
+    if len(target) == 2 and target[0] in _SERVER_WIDE | _SESSION_WIDE:
+        scope = target.pop(0)
+    if len(target) == 2 and target[0] == "@":
+        return _Assignment("", "@" + target[1], value)
+    if len(target) != 1 or not value:
+        return None
+    name = target[0]
+    if name.startswith("@@"):
+        scope, name = _system_variable(name)
+    return _Assignment(scope, name.strip('`"'), value)
+
+
+def _system_variable(name: str) -> tuple[str, str]:
+    """`@@SESSION.SQL_MODE` → ("SESSION", "SQL_MODE")."""
+    scope, dot, rest = name.removeprefix("@@").partition(".")
+    return (scope, rest) if dot else ("", scope)
+
+
+def inner_statement(words: Sequence[str], grammar: Grammar) -> Sequence[str] | None:
+    """The statement inside MariaDB's `SET STATEMENT v = x, … FOR statement`; None if this is not one, or if it changes how
+    the statement itself is read.
+    """
+    if grammar.flavour is not Flavour.MARIADB or list(words[1:2]) != ["STATEMENT"] or "FOR" not in words:
+        return None
+    # A value cannot hold FOR, except as part of a subquery, which would be in parentheses.
+    depth = 0
+    for at, word in enumerate(words):
+        depth += (word[-1:] == "(") - (word == ")")
+        if word == "FOR" and depth == 0:
+            given = words[2:at]
+            if "SQL_MODE" in given or scan(given, grammar) is not None:
+                return None
+            return words[at + 1 :]
+    return None

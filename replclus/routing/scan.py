@@ -1,0 +1,186 @@
+"""Looks through the words of a read for whatever must not run on a replica.
+
+Nothing is parsed. A word that is reserved cannot be a name unless it is quoted or qualified, and the lexer keeps those
+apart; so finding it anywhere (a subquery, an arm of a UNION, a CTE) is finding the construct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from replclus.model.spec import Flavour
+from replclus.routing.functions import BUILT_IN, NEED_PARENTHESIS, NOT_CALLS, SIGNS_BEFORE, UNSAFE, Finding
+from replclus.routing.sqlmode import SqlMode
+from replclus.routing.verdict import StatementKind, Target
+
+_LOCKS = Finding(Target.PRIMARY, "a locking read: the locks must be taken where the writes are", StatementKind.WRITE)
+_WRITES = Finding(Target.PRIMARY, "contains a statement that writes", StatementKind.WRITE)
+_INTO = Finding(
+    Target.PRIMARY, "SELECT … INTO leaves a file or a variable on one server", StatementKind.WRITE, pins=True
+)
+_PROCEDURE = Finding(Target.PRIMARY, "PROCEDURE is not known to be safe on a replica")
+_CALC_FOUND_ROWS = Finding(Target.LAST_USED, "SQL_CALC_FOUND_ROWS is for a FOUND_ROWS() on the same server")
+_USER_VARIABLE = Finding(Target.PRIMARY, "user variables live on one connection", pins=True)
+_SYSTEM_VARIABLE = Finding(Target.PRIMARY, "system variables differ between servers and connections")
+_SEQUENCE = Finding(Target.PRIMARY, "advances or reads a sequence", StatementKind.WRITE)
+_UNBALANCED = Finding(Target.PRIMARY, "cannot be parsed: its parentheses do not match", StatementKind.UNKNOWN)
+
+# Reserved in both families, and never part of a plain read.
+_RESERVED: dict[str, Finding] = {
+    "UPDATE": _LOCKS,
+    "LOCK": _LOCKS,
+    "INTO": _INTO,
+    "OUTFILE": _INTO,
+    "DUMPFILE": _INTO,
+    "DELETE": _WRITES,
+    "INSERT": _WRITES,
+    "REPLACE": _WRITES,
+    "PROCEDURE": _PROCEDURE,
+    "SQL_CALC_FOUND_ROWS": _CALC_FOUND_ROWS,
+}
+# Not reserved everywhere: suspicious behind the word given, as in FOR SHARE, NEXT VALUE FOR, PREVIOUS VALUE FOR.
+_IN_PAIRS: dict[tuple[str, str], Finding] = {
+    ("FOR", "SHARE"): _LOCKS,
+    ("VALUE", "FOR"): _SEQUENCE,
+}
+_WATCHED = frozenset({*_RESERVED, "SHARE", "VALUE"})
+
+# Schemas whose contents belong to one server. Of INFORMATION_SCHEMA only the tables that describe the schema are the same
+# everywhere; EVENTS is not, because replicas show their events as disabled.
+_LOCAL_SCHEMAS = frozenset({"MYSQL", "SYS", "PERFORMANCE_SCHEMA"})
+SYSTEM_SCHEMAS = frozenset({*_LOCAL_SCHEMAS, "INFORMATION_SCHEMA"})
+_DESCRIPTIVE = frozenset(
+    """
+    CHARACTER_SETS CHECK_CONSTRAINTS COLLATIONS COLLATION_CHARACTER_SET_APPLICABILITY COLUMNS COLUMNS_EXTENSIONS
+    GEOMETRY_COLUMNS KEYWORDS KEY_COLUMN_USAGE PARAMETERS PARTITIONS REFERENTIAL_CONSTRAINTS ROUTINES SCHEMATA
+    SCHEMATA_EXTENSIONS SEQUENCES SPATIAL_REF_SYS SQL_FUNCTIONS STATISTICS ST_GEOMETRY_COLUMNS ST_SPATIAL_REFERENCE_SYSTEMS
+    ST_UNITS_OF_MEASURE TABLES TABLES_EXTENSIONS TABLE_CONSTRAINTS TABLE_CONSTRAINTS_EXTENSIONS TRIGGERS VIEWS
+    VIEW_ROUTINE_USAGE VIEW_TABLE_USAGE *
+    """.split()
+)
+_SEQUENCE_COLUMNS = frozenset({"NEXTVAL", "CURRVAL", "LASTVAL"})
+# More severe first: what is reported, and what decides, when a statement holds several.
+_SEVERITY = (StatementKind.UNKNOWN, StatementKind.WRITE, StatementKind.LOCK, StatementKind.UNLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What a family, in a given sql_mode, takes for a call. `safe` are tokens as the lexer makes them: `COUNT(`."""
+
+    flavour: Flavour
+    mode: SqlMode
+    safe: frozenset[str]
+    before_parenthesis: frozenset[str]
+
+
+@lru_cache(maxsize=None)
+def grammar(flavour: Flavour, mode: SqlMode) -> Grammar:
+    built_in, not_calls = BUILT_IN[flavour], NOT_CALLS[flavour]
+    apart = built_in if mode.ignore_space else built_in - NEED_PARENTHESIS
+    # `INSERT (` and `REPLACE (` may be a statement behind EXPLAIN; then they are found as words of their own.
+    return Grammar(
+        flavour,
+        mode,
+        safe=frozenset(f"{word}(" for word in built_in | not_calls) | {"("},
+        before_parenthesis=apart | not_calls | SIGNS_BEFORE,
+    )
+
+
+def scan(words: Sequence[str], grammar: Grammar) -> Finding | None:
+    """The gravest thing found in `words`, or None: then they may run on any replica, and may run twice."""
+    found = list(_find(words, grammar))
+    if not found:
+        return None
+    gravest = min(found, key=_gravity)
+    if any(one.pins for one in found) and not gravest.pins:
+        return Finding(gravest.target, gravest.reason, gravest.kind, pins=True)
+    return gravest
+
+
+def _gravity(finding: Finding) -> tuple[bool, int]:
+    kind = finding.kind
+    return finding.target is not Target.PRIMARY, _SEVERITY.index(kind) if kind in _SEVERITY else len(_SEVERITY)
+
+
+def _find(words: Sequence[str], grammar: Grammar) -> list[Finding]:
+    found: list[Finding] = []
+    if not _WATCHED.isdisjoint(words):
+        found += (_RESERVED[word] for word in words if word in _RESERVED)
+        found += (_IN_PAIRS[pair] for pair in pairwise(words) if pair in _IN_PAIRS)
+    depth = at = 0
+    before = ""
+    for at, word in enumerate(words):
+        if word[-1:] == "(":
+            depth += 1
+            if word not in grammar.safe or (word == "(" and at and before not in grammar.before_parenthesis):
+                found += _call(words, at, grammar)
+        elif word == ")":
+            depth -= 1
+            if depth < 0:
+                return [_UNBALANCED]
+        elif word[:1] == "@":
+            found.append(_SYSTEM_VARIABLE if word[1:2] == "@" else _USER_VARIABLE)
+        elif "." in word:
+            found += _qualified(word)
+        before = word
+    return [_UNBALANCED] if depth else found
+
+
+def _qualified(word: str) -> list[Finding]:
+    """What a qualified name says: a schema that belongs to one server, or a sequence asked the way Oracle does."""
+    parts = [part.strip('`"') for part in word.split(".")]
+    if parts[-1] in _SEQUENCE_COLUMNS:
+        return [_SEQUENCE]
+    schema = parts[0]
+    if schema in _LOCAL_SCHEMAS or (schema == "INFORMATION_SCHEMA" and parts[1] not in _DESCRIPTIVE):
+        return [Finding(Target.PRIMARY, f"{schema.lower()} tells the state of one server", resend=True)]
+    return []
+
+
+def _call(words: Sequence[str], at: int, grammar: Grammar) -> list[Finding]:
+    """What is wrong with the parenthesis at `at`, if anything: the name of a call is in the same token or before it."""
+    word = words[at]
+    behind = at - 1 if word == "(" else at
+    name = words[behind].removesuffix("(")
+    if _names_columns(words, at, behind, name):
+        return []
+    if name in UNSAFE:
+        return [UNSAFE[name]]
+    if name == "":
+        return [Finding(Target.PRIMARY, "cannot be parsed: a literal is called like a function", StatementKind.UNKNOWN)]
+    return [Finding(Target.PRIMARY, f"the function {name.lower()}() is not known to be safe on a replica")]
+
+
+def _names_columns(words: Sequence[str], at: int, behind: int, name: str) -> bool:
+    """Whether the parenthesis is not a call after all, but one of the places where the grammar puts names in front of one."""
+    before = words[behind - 1] if behind else ""
+    match name:
+        case "ANY" | "SOME":
+            return before in {"=", "<", ">"}
+        case "AGAINST":
+            # One for each MATCH; a stored function of that name would make it one too many.
+            return sum(w.removesuffix("(") == "AGAINST" for w in words) <= sum(w.removesuffix("(") == "MATCH" for w in words)
+        case "COLUMNS":
+            return before == "" and "JSON_TABLE(" in words
+        case "JSON_TABLE":
+            return "COLUMNS" in words or "COLUMNS(" in words
+        case "OF":
+            return before == "AS"
+    # A derived table's column list: `(SELECT …) AS d (a, b)`.
+    if before == ")" or (before == "AS" and behind >= 2 and words[behind - 2] == ")"):
+        return True
+    # A common table expression's: `WITH a (x) AS (…), b (y) AS (…)`.
+    return "WITH" in words[:behind] and before in {"WITH", "RECURSIVE", ","} and _as_follows(words, at)
+
+
+def _as_follows(words: Sequence[str], at: int) -> bool:
+    """Whether the parenthesis at `at` closes before `AS (`, and holds plain names only."""
+    for close in range(at + 1, len(words)):
+        if words[close] == ")":
+            return words[close + 1 : close + 2] == ["AS("] or words[close + 1 : close + 3] == ["AS", "("]
+        if words[close][-1:] == "(":
+            return False
+    return False

@@ -1,0 +1,7 @@
+"""Real database servers in one directory, to try a cluster on this machine. They run on until they are stopped."""
+
+from __future__ import annotations
+
+from replclus.sandbox.sandbox import REPLICAS_MAX, Sandbox, create, open_sandbox
+
+__all__ = ["REPLICAS_MAX", "Sandbox", "create", "open_sandbox"]

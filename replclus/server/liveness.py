@@ -1,0 +1,146 @@
+"""Which process is the server of a directory: found without trusting a number in a file, and signalled without a race.
+
+A pid file may be stale, and its number taken over by a stranger; it may also be gone while the server runs on. So the
+number is only a hint: the process must show by its command line or working directory that it serves this directory. The
+second witness is the kernel: InnoDB holds a lock on `data/ibdata1` for as long as it lives, and the lock names its
+holder. Linux only (/proc, pidfd).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from replclus.errors import HostError
+
+_PROGRAMS = frozenset({"mysqld", "mariadbd"})
+# struct flock: type, whence, start, length, pid, and the padding the kernel expects.
+_FLOCK = struct.Struct("@hhqqi4x")
+
+
+class ServerProcess:
+    """A running process, held by a descriptor, so that its number cannot change hands while we look at it."""
+
+    def __init__(self, pid: int, handle: int) -> None:
+        self.pid = pid
+        self._handle = handle
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it; a process that is gone already is no error."""
+        try:
+            signal.pidfd_send_signal(self._handle, number)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise HostError(f"process {self.pid} belongs to another user: run as that user or as root") from error
+
+    def wait_gone(self, timeout_s: float) -> bool:
+        """True once all its threads have ended: it holds no file, lock or connection any more. It may still be a zombie."""
+        poll = select.poll()
+        poll.register(self._handle, select.POLLIN)
+        gone = bool(poll.poll(timeout_s * 1000))
+        if gone:
+            # Where it was our own child, take its exit status, so that no zombie stays behind.
+            with suppress(ChildProcessError):
+                os.waitpid(self.pid, os.WNOHANG)
+        return gone
+
+
+def find_process(data: Path, pid_file: Path) -> ServerProcess | None:
+    """The server process of a data directory, or None if there is certainly none. Close it after use.
+
+    HostError if that cannot be known: another program holds the data, or one that is out of our sight does.
+    """
+    noted = _pid_in(pid_file)
+    if noted is not None and (found := _open(noted, data, pid_file)) is not None:
+        return found
+    holder = _lock_holder(data / "ibdata1")
+    if holder is None:
+        return None
+    if (found := _open(holder, data, pid_file)) is not None:
+        return found
+    if _lock_holder(data / "ibdata1") != holder:
+        return None
+    raise HostError(f"{data} is in use by process {holder}, which does not look like its server")
+
+
+def _open(pid: int, data: Path, pid_file: Path) -> ServerProcess | None:
+    try:
+        found = ServerProcess(pid, os.pidfd_open(pid))
+    except ProcessLookupError:
+        return None
+    # In this order: what is read now belongs to the process the descriptor holds, or to one that has ended already.
+    if _serves(pid, data, pid_file) and not found.wait_gone(0):
+        return found
+    found.close()
+    return None
+
+
+def wait_unlocked(data: Path, timeout_s: float) -> bool:
+    """Wait until nobody holds the lock on the data files."""
+    deadline = time.monotonic() + timeout_s
+    while _lock_holder(data / "ibdata1") is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _pid_in(pid_file: Path) -> int | None:
+    try:
+        text = pid_file.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() and int(text) > 0 else None
+
+
+def _lock_holder(path: Path) -> int | None:
+    """The pid that holds a POSIX lock on the file. HostError if somebody does whom we cannot see from here."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HostError(f"{path} cannot be opened ({error.strerror}): run as the user of the server or as root") from error
+    try:
+        answer = fcntl.fcntl(handle, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    finally:
+        os.close(handle)
+    kind, _, _, _, pid = _FLOCK.unpack(answer)
+    if kind == fcntl.F_UNLCK:
+        return None
+    if pid <= 0:
+        raise HostError(f"{path} is in use by a server that this process cannot see (another container?)")
+    return int(pid)
+
+
+def _serves(pid: int, data: Path, pid_file: Path) -> bool:
+    """Whether the process is a database server that works in `data`, or is about to: it was started with our pid file."""
+    process = Path("/proc") / str(pid)
+    try:
+        arguments = os.fsdecode((process / "cmdline").read_bytes()).split("\0")
+    except OSError:
+        return False
+    if f"--pid-file={pid_file}" in arguments or f"--datadir={data}" in arguments:
+        return True
+    if not any(Path(argument).name in _PROGRAMS for argument in arguments):
+        return False
+    try:
+        return (process / "cwd").samefile(data)
+    except OSError:
+        return False

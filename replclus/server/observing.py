@@ -1,0 +1,56 @@
+"""Reading one server: what a probe asks, on a connection that is already there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pymysql.constants import ER
+
+from replclus.dialect import Dialect, Row, Statement
+from replclus.dialect.base import READ_CLUSTER_ID, READ_PULSE, read_pulse
+from replclus.model.observation import Facts, Identity
+from replclus.model.topology import PulseRow
+from replclus.server.session import Failure, Session
+
+# The schema `replclus`, or a table of it, is not there: a server that was not admitted yet.
+_NOT_THERE = frozenset({ER.NO_SUCH_TABLE, ER.BAD_DB_ERROR})
+
+
+def optional_row(session: Session, statement: Statement) -> Row | None:
+    """The row of one of our own tables; None if it, the table or the schema does not exist."""
+    try:
+        rows = session.rows(statement)
+    except Failure as failure:
+        if failure.errno in _NOT_THERE:
+            return None
+        raise
+    return rows[0] if rows else None
+
+
+def cluster_id(session: Session) -> str | None:
+    row = optional_row(session, READ_CLUSTER_ID)
+    return None if row is None else str(row["cluster_id"])
+
+
+def pulse(session: Session) -> PulseRow | None:
+    row = optional_row(session, READ_PULSE)
+    return None if row is None else read_pulse(row)
+
+
+def light(session: Session, dialect: Dialect, known: Facts) -> Facts:
+    """`known` with what changes from tick to tick: one statement, two where the pulse table does not exist."""
+    row = optional_row(session, dialect.light_probe(pulse=True))
+    if row is None:
+        row = session.rows(dialect.light_probe(pulse=False))[0]
+    return replace(known, writable=dialect.writable(row), pulse=read_pulse(row))
+
+
+def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
+    """Everything, in three statements. The link is read first, so what it received cannot be newer than `executed`."""
+    link, semi_sync, everything = dialect.full_probe(pulse=True)
+    link_rows, semi_sync_rows = session.rows(link), session.rows(semi_sync)
+    row = optional_row(session, everything)
+    if row is None:
+        bare = dialect.full_probe(pulse=False)[2]
+        row = {**session.rows(bare)[0], "cluster_id": cluster_id(session)}
+    return dialect.facts(identity, link_rows, semi_sync_rows, row)

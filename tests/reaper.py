@@ -1,0 +1,27 @@
+"""Ends the servers of a test run that could not do it itself: interrupted, timed out, or killed.
+
+The run holds the other end of our standard input. When it is gone, whatever servers are left below its directory are
+killed, and the directory is removed. Run as `python -m tests.reaper DIRECTORY`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from replclus.sandbox.ports import release
+from replclus.server.process import LocalProcess
+
+
+def reap(root: Path) -> None:
+    for data in root.rglob("data/ibdata1"):
+        LocalProcess(data.parent.parent).kill()
+    for marker in root.rglob(".replclus-sandbox"):
+        release(marker.parent)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    reap(Path(sys.argv[1]))

@@ -1,0 +1,117 @@
+"""The watchdog's parts that need no server: the beat clock and the board."""
+
+from __future__ import annotations
+
+import threading
+
+from replclus.model.gtid import MysqlGtidSet
+from replclus.model.observation import Facts, Identity, Observation, Reach, Version
+from replclus.model.spec import Flavour
+from replclus.watchdog.board import BACKOFF_S_MAX, Board
+from replclus.watchdog.pulse import BeatClock
+
+UUID = "00000000-0000-0000-0000-000000000001"
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self, now: float = 100.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def seen(reach: Reach, *, at: float, received: str = "", full: bool = True) -> Observation:
+    gtids = MysqlGtidSet.parse(f"{UUID}:{received}" if received else "")
+    identity = Identity(flavour=Flavour.MYSQL, version=Version(9, 7, 4), server_id=1)
+    facts = Facts(identity=identity, writable=False, executed=gtids, received=gtids)
+    return Observation(
+        node="n2", at=at, reach=reach, facts=facts if reach is Reach.ANSWERED else None, full_at=at if full else 0.0
+    )
+
+
+def test_beats_grow_with_time_in_milliseconds() -> None:
+    clock = Hand()
+    beats = BeatClock(wall=lambda: 1000.0, clock=clock)
+    first = beats.next()
+    clock.now += 0.25
+    assert first == 1_000_000
+    assert beats.next() == first + 250
+
+
+def test_beats_grow_even_when_no_time_passes() -> None:
+    beats = BeatClock(wall=lambda: 1000.0, clock=Hand())
+    assert [beats.next() for _ in range(3)] == [1_000_000, 1_000_001, 1_000_002]
+
+
+def test_beats_go_on_from_what_an_earlier_watchdog_wrote_when_the_wall_clock_was_set_back() -> None:
+    clock = Hand()
+    beats = BeatClock(wall=lambda: 1000.0, clock=clock)
+    beats.start_after(5_000_000)
+    first = beats.next()
+    clock.now += 1.0
+    assert first > 5_000_000
+    assert beats.next() == first - 1 + 1000
+
+
+def test_silence_is_dated_from_the_first_unanswered_probe() -> None:
+    board = Board(Hand())
+    board.put(seen(Reach.TIMED_OUT, at=3.0), asked_at=2.0)
+    board.put(seen(Reach.TIMED_OUT, at=5.0), asked_at=4.0)
+    assert board.snapshot()[1]["n2"].silent_since == 2.0
+    board.put(seen(Reach.ANSWERED, at=6.0), asked_at=5.9)
+    assert board.snapshot()[1]["n2"].silent_since is None
+
+
+def test_the_highest_position_is_remembered_when_a_node_goes_back() -> None:
+    board = Board(Hand())
+    board.put(seen(Reach.ANSWERED, at=1.0, received="1-9"), asked_at=1.0)
+    board.put(seen(Reach.ANSWERED, at=2.0, received="1-5"), asked_at=2.0)
+    assert str(board.snapshot()[1]["n2"].highest_received) == f"{UUID}:1-9"
+    board.forget_positions(["n2"])
+    assert board.snapshot()[1]["n2"].highest_received is None
+
+
+def test_a_node_is_left_alone_longer_after_each_failure() -> None:
+    clock = Hand(0.0)
+    board = Board(clock)
+    pauses = []
+    for _ in range(8):
+        board.note_failure("n2")
+        pauses.append(board.snapshot()[1]["n2"].not_before)
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 1.0
+    assert pauses[-1] == BACKOFF_S_MAX
+    board.note_success("n2")
+    board.note_failure("n2")
+    assert board.snapshot()[1]["n2"].not_before == pauses[0]
+
+
+def test_a_change_in_reach_wakes_the_loop_and_more_of_the_same_does_not() -> None:
+    board = Board()
+    board.put(seen(Reach.ANSWERED, at=1.0), asked_at=1.0)
+    board.wait_for_alarm(0.0)
+    woken = threading.Event()
+
+    def wait() -> None:
+        board.wait_for_alarm(5.0)
+        woken.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    board.put(seen(Reach.ANSWERED, at=2.0), asked_at=2.0)
+    assert not woken.wait(0.1)
+    board.put(seen(Reach.REFUSED, at=3.0), asked_at=3.0)
+    assert woken.wait(5.0)
+
+
+def test_news_means_a_complete_look_or_silence_after_the_question() -> None:
+    board = Board()
+    board.put(seen(Reach.ANSWERED, at=10.0, full=False), asked_at=10.0)
+    assert not board._is_newer("n2", 9.0)
+    board.put(seen(Reach.ANSWERED, at=11.0), asked_at=11.0)
+    assert board._is_newer("n2", 10.5)
+    board.put(seen(Reach.TIMED_OUT, at=12.0), asked_at=12.0)
+    assert board._is_newer("n2", 11.5)
+    assert not board._is_newer("n3", 0.0)
