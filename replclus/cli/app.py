@@ -30,15 +30,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.add_typer(sandbox.app, name="sandbox")
-app.command("init")(cluster.init)
-app.command("status")(status.status_command)
-app.command("watchdog")(cluster.watchdog)
-app.command("switchover")(cluster.switchover)
-app.command("failover")(cluster.failover)
-app.command("rejoin")(cluster.rejoin)
-app.command("route")(route.route)
-app.command("demo")(demo_command.demo)
+app.command("init", short_help="Make the servers of the file a cluster.")(cluster.init)
+app.command("status", short_help="Show the cluster, and what a failure would do.")(status.status_command)
+app.command("watchdog", short_help="See failures and repair them, until SIGTERM.")(cluster.watchdog)
+app.command("switchover", short_help="Move the primary, planned.")(cluster.switchover)
+app.command("failover", short_help="Replace a primary that failed.")(cluster.failover)
+app.command("rejoin", short_help="Judge a quarantined server again.")(cluster.rejoin)
+app.command("route", short_help="Say where a statement goes, and why.")(route.route)
+app.add_typer(sandbox.app, name="sandbox", short_help="Real servers in one directory.")
+app.command("demo", short_help="The whole story on a throw-away sandbox.")(demo_command.demo)
 
 
 def _show_version(wanted: bool) -> None:

@@ -34,7 +34,8 @@ def init(
     try:
         if not dry_run and (secrets := load_secrets(spec.state_dir)) is not None:
             load_or_rebuild(spec, store, secrets, terminal.log)
-        done = bootstrap(spec, store, dry_run=dry_run, report=terminal.log)
+        with terminal.steps("looking at the servers …") as report:
+            done = bootstrap(spec, store, dry_run=dry_run, report=report)
     finally:
         store.close()
     seconds = time.monotonic() - began
@@ -42,7 +43,7 @@ def init(
     if as_json:
         terminal.emit({"changed": done.changed, "dry_run": dry_run, "steps": steps, "seconds": round(seconds, 3)})
     elif dry_run:
-        terminal.out().print("\n".join(steps) or "nothing to do")
+        terminal.out().print("\n".join(steps) or "nothing to do", soft_wrap=True)
     elif done.changed:
         terminal.out().print(f"{spec.name}: {len(spec.nodes)} nodes, primary {spec.first_primary.name}, {seconds:.1f} s")
     else:
@@ -106,7 +107,8 @@ def _perform(
             known_node(cluster.spec, node, option)
         request = Request(id=uuid4().hex, kind=kind, to=node, force=force)
         began = time.monotonic()
-        answered = perform(cluster.spec, cluster.store, cluster.secrets, request, terminal.log)
+        with terminal.steps(f"{kind.value} …") as report:
+            answered = perform(cluster.spec, cluster.store, cluster.secrets, request, report)
         took_ms = round((time.monotonic() - began) * 1000)
         record = cluster.store.load() or cluster.record
     if as_json:

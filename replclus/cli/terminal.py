@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,10 @@ from replclus.events import (
     ProblemAppeared,
     ProblemGone,
     RecordChanged,
+    Report,
+    StepDone,
     StepFailed,
+    StepStarted,
     Warned,
 )
 
@@ -80,6 +84,27 @@ def style_of(event: Event) -> str:
 def log(event: Event) -> None:
     """An event as a line of progress on stderr. A `Report`."""
     say(f"  {event.sentence}", style_of(event) or "dim")
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Report]:
+    """A `Report` for the steps of a command: what is done becomes a line, what is under way stands beside a spinner."""
+    under_way: dict[tuple[str, str | None], str] = {}
+    lock = threading.Lock()
+    with err().status(what) as spinner:
+
+        def told(event: Event) -> None:
+            with lock:
+                match event:
+                    case StepStarted():
+                        under_way[event.step, event.node] = event.sentence
+                    case StepDone() | StepFailed():
+                        under_way.pop((event.step, event.node), None)
+                spinner.update(" ".join(under_way.values()) or what)
+                if not isinstance(event, StepStarted):
+                    log(event)
+
+        yield told
 
 
 class EventLines:

@@ -112,14 +112,7 @@ class Link(Connection[Any]):
     # What PyMySQL does, done with tracking -----------------------------------------------------------------------
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
-        # PyMySQL makes one per connection even where no TLS was asked for, and reading the CA files takes 30 ms.
-        if sslp:
-            return super()._create_ssl_ctx(sslp)  # type: ignore[misc,no-any-return]
-        global _preferred
-        if _preferred is None:
-            _preferred = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
-        assert _preferred is not None
-        return _preferred
+        return super()._create_ssl_ctx(sslp) if sslp else preferred_tls(self)
 
     def _read_query_result(self, unbuffered: bool = False) -> int:
         self._result = None
@@ -281,3 +274,14 @@ class Link(Connection[Any]):
 
 
 _preferred: ssl.SSLContext | None = None
+
+
+def preferred_tls(connection: Connection[Any]) -> ssl.SSLContext:
+    """PyMySQL's context for connections that take TLS where it is offered, made once.
+
+    PyMySQL makes one per connection, and reading the system's certificates takes 30 ms each time.
+    """
+    global _preferred
+    if _preferred is None:
+        _preferred = Connection._create_ssl_ctx(connection, {})
+    return _preferred

@@ -22,6 +22,7 @@ from pymysql import err
 
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import NEVER, Address, Answer, Chart, ClusterMap, Knowledge, Node, chart
+from replclus.model.spec import Flavour
 from replclus.model.topology import PulseRow, Topology
 
 INTERVAL_S = 0.25
@@ -74,6 +75,7 @@ class Watcher:
         self.map = ClusterMap()
         self.fresh_until = NEVER
         self.why_no_primary = "no node has been asked yet"
+        self.flavour: Flavour | None = None
         self.states: dict[Address, NodeState] = {seed.address: NodeState(seed) for seed in self.seeds}
         self._known = Knowledge()
         self._reset_threads()
@@ -142,6 +144,12 @@ class Watcher:
         with self._changed:
             self._links.add(link)
 
+    def owner_of(self, thread_id: int) -> Link | None:
+        """The link of this process that its server knows by this number. The latest, where several servers use it."""
+        with self._changed:
+            found = [link for link in self._links if link._sock is not None and link.thread_id() == thread_id]
+        return max(found, key=lambda link: link.connected_at, default=None)
+
     def state_of(self, node: Node) -> NodeState:
         return self.states[node.address]
 
@@ -169,6 +177,8 @@ class Watcher:
         try:
             while not self._stopping and self.states.get(state.node.address) is state:
                 answer, applied = prober.ask()
+                if prober.flavour is not None:
+                    self.flavour = prober.flavour
                 self._take(state, answer, applied)
                 self._pause(state)
                 if time.monotonic() - self._used_at > UNUSED_S_MAX and not self._in_use():
@@ -248,6 +258,7 @@ class _Prober:
         self._bare_until = NEVER
         self._map_text = ""
         self._map: Topology | None = None
+        self.flavour: Flavour | None = None
 
     def ask(self) -> tuple[Answer, str]:
         """The answer, and the position that the node has applied."""
@@ -255,6 +266,7 @@ class _Prober:
         try:
             if self._link is None:
                 self._link = Link.to(self._node, (0, 0), self._options, Setup(autocommit=True))
+                self.flavour = self._link.speech.flavour
                 asked_at = time.monotonic()
             return self._read(self._link, asked_at)
         except (err.Error, OSError) as error:

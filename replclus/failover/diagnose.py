@@ -61,6 +61,11 @@ def everyone_silent(view: ClusterView) -> bool:
     return not any(view.seen(member.name).reach.alive for member in view.record.members)
 
 
+def commits_fail(view: ClusterView) -> bool:
+    """Our beats do not come through; or none is sent because the primary is being changed, which is no better evidence."""
+    return view.pulse.failing_since is not None or view.record.operation is not None
+
+
 def primary_dead(view: ClusterView) -> bool:
     """Gone for certain: nothing listens there, and a second, independent signal agrees."""
     if not primary_silent(view) or everyone_silent(view):
@@ -69,7 +74,7 @@ def primary_dead(view: ClusterView) -> bool:
         return True
     seen = witnesses(view)
     lost = view.primary.reach in (Reach.REFUSED, Reach.CLOSED)
-    return lost and view.pulse.failing_since is not None and bool(seen.cut) and not seen.feeding and not seen.stale
+    return lost and commits_fail(view) and bool(seen.cut) and not seen.feeding and not seen.stale
 
 
 def primary_frozen(view: ClusterView) -> bool:
@@ -77,7 +82,7 @@ def primary_frozen(view: ClusterView) -> bool:
     if view.primary.reach is not Reach.TIMED_OUT or process_gone(view, view.record.primary):
         return False
     seen = witnesses(view)
-    return view.pulse.failing_since is not None and bool(seen.cut) and not seen.feeding and not seen.stale
+    return commits_fail(view) and bool(seen.cut) and not seen.feeding and not seen.stale
 
 
 def why_failed(view: ClusterView) -> str:
@@ -96,6 +101,12 @@ def only_we_cannot_see_it(view: ClusterView) -> bool:
     return primary_silent(view) and not process_gone(view, view.record.primary) and bool(witnesses(view).feeding)
 
 
+def beat_lost(view: ClusterView) -> bool:
+    """A beat just failed, and we have not looked at the primary since."""
+    since = view.pulse.failing_since
+    return since is not None and view.primary.full_at < since and view.primary.reach.alive
+
+
 def commits_blocked(view: ClusterView) -> bool:
     """The primary answers, and commits wait for an acknowledgement that nobody can give."""
     facts = view.facts(view.record.primary)
@@ -105,4 +116,5 @@ def commits_blocked(view: ClusterView) -> bool:
 def writes_stalled(view: ClusterView) -> bool:
     """The primary answers, but has committed no beat within the deadline."""
     facts = view.facts(view.record.primary)
-    return facts is not None and facts.writable and view.pulse.failing_since is not None and not commits_blocked(view)
+    failing = view.pulse.failing_since is not None and not beat_lost(view)
+    return facts is not None and facts.writable and failing and not commits_blocked(view)

@@ -49,7 +49,10 @@ def _continue_promotion(view: ClusterView) -> Decision:
     primary = view.record.primary
     if view.facts(primary) is not None:
         return Act(plan.complete(view))
-    if diagnose.primary_dead(view) or diagnose.primary_frozen(view):
+    silent_since = view.remembered(primary).silent_since
+    silent_for_s = 0.0 if silent_since is None else view.now - silent_since
+    if diagnose.primary_dead(view) or diagnose.primary_frozen(view) or silent_for_s > view.spec.timings.acker_grace_s:
+        # Perhaps nobody follows it yet, so nobody can bear witness; `blockers` decides whether it may be left behind.
         return remedies.fail_over(view, primary)
     return Wait(f"{primary} was being promoted and does not answer", reread=remedies.everyone(view))
 

@@ -84,8 +84,14 @@ def _silent_sentence(view: ClusterView) -> str:
 
 
 def _suspect(view: ClusterView) -> bool:
+    if diagnose.beat_lost(view):
+        return True
     explained = (diagnose.primary_dead, diagnose.primary_frozen, diagnose.only_we_cannot_see_it, diagnose.everyone_silent)
     return diagnose.primary_silent(view) and not any(known(view) for known in explained)
+
+
+def _suspect_sentence(view: ClusterView) -> str:
+    return f"lost a beat ({view.pulse.error})" if diagnose.beat_lost(view) else f"does not answer ({_cause(view)})"
 
 
 def _closed(view: ClusterView) -> bool:
@@ -219,8 +225,8 @@ TABLE: tuple[Situation, ...] = (
     Situation(
         "PrimarySuspect",
         Severity.WARNING,
-        "The primary does not answer and the evidence is not complete yet.",
-        _about_primary(_suspect, lambda view: f"does not answer ({_cause(view)})"),
+        "The primary does not answer or lost a beat, and the evidence is not complete yet.",
+        _about_primary(_suspect, _suspect_sentence),
         remedies.ask_again,
     ),
     Situation(

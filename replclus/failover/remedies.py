@@ -50,7 +50,7 @@ def fail_over(view: ClusterView, node: str) -> Decision:
 
 def ask_again(view: ClusterView, node: str) -> Decision:
     """Ask every server again, at once."""
-    return Wait(f"{node} does not answer; asking every server what it sees", reread=everyone(view))
+    return Wait(f"{node} is in doubt; asking every server what it sees", reread=everyone(view))
 
 
 def reopen(view: ClusterView, node: str) -> Decision:

@@ -17,8 +17,8 @@ NEVER = float("-inf")
 class PulseHealth:
     """How the watchdog's own writes on the primary fare. Times are seconds of the observer's monotonic clock.
 
-    `committed_at` is when the latest beat was acknowledged; `failing_since` when the first of an unbroken row of failures
-    began (a beat in flight counts from its deadline), None while all is well.
+    `committed_at` is when the latest beat was acknowledged; `failing_since` when the first beat of an unbroken row of
+    failures was sent, None while all is well. While the primary is being changed no beats are sent, and both are unknown.
     """
 
     committed_at: float = NEVER

@@ -11,7 +11,9 @@ from replclus.routing.scan import Grammar, scan
 from replclus.routing.verdict import Classified, StatementKind, Target, primary, refuse, unknown
 
 # Variables of a session that only somebody who administers replication sets.
-_ADMINISTRATIVE = frozenset({"SQL_LOG_BIN", "GTID_NEXT", "GTID_SEQ_NO", "SKIP_REPLICATION", "SERVER_ID", "PSEUDO_SLAVE_MODE"})
+_ADMINISTRATIVE = frozenset(
+    {"SQL_LOG_BIN", "GTID_NEXT", "GTID_SEQ_NO", "SKIP_REPLICATION", "SERVER_ID", "PSEUDO_SLAVE_MODE"}
+)
 # They shape the next write, and nothing else.
 _FOR_NEXT_WRITE = frozenset({"INSERT_ID", "LAST_INSERT_ID", "IDENTITY"})
 _ISOLATION = frozenset({"TRANSACTION_ISOLATION", "TX_ISOLATION"})
@@ -70,9 +72,7 @@ def classify_set(words: Sequence[str], text: str, grammar: Grammar) -> Classifie
 
 
 def _session(reason: str, variables: tuple[str, ...], isolation: str | None = None) -> Classified:
-    return Classified(
-        Target.SESSION, reason, StatementKind.SET_SESSION, isolation=isolation, variables=variables
-    )
+    return Classified(Target.SESSION, reason, StatementKind.SET_SESSION, isolation=isolation, variables=variables)
 
 
 def _judge(assignments: Sequence[_Assignment], text: str, grammar: Grammar) -> Classified:
@@ -83,13 +83,13 @@ def _judge(assignments: Sequence[_Assignment], text: str, grammar: Grammar) -> C
     if administrative:
         return refuse(f"{administrative[0].lower()} is administration of replication")
     for one in assignments:
-        finding = scan(one.value, grammar)
-        if (one.is_user_variable and not one.is_constant) or "SELECT" in one.value or "SELECT(" in one.value:
-            return primary("sets a variable to a value that only one connection knows", StatementKind.SET_SESSION, pins=True)
-        if finding is not None and (finding.pins or any(not word.startswith("@@") for word in one.value if word[:1] == "@")):
-            return primary(finding.reason, StatementKind.SET_SESSION, pins=True)
-        if finding is not None and not any(word.startswith("@@") for word in one.value):
-            return primary(finding.reason, StatementKind.SET_SESSION, pins=True)
+        # System variables are the same on both sides, or the assignment is what makes them so.
+        finding = scan(["" if word.startswith("@@") else word for word in one.value], grammar)
+        subquery = "SELECT" in one.value or "SELECT(" in one.value
+        if finding is not None or subquery or (one.is_user_variable and not one.is_constant):
+            return primary(
+                "sets a variable to a value that only one connection knows", StatementKind.SET_SESSION, pins=True
+            )
     if names <= _FOR_NEXT_WRITE:
         return primary("shapes the next write", StatementKind.SET_SESSION, pins=True)
     if names == {"AUTOCOMMIT"}:

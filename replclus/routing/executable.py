@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 from replclus.model.spec import Flavour
 from replclus.routing.lexer import COMMENT, literals, quoted_names
@@ -74,7 +74,7 @@ def _always(flavour: Flavour, marked: bool, version: int | None) -> bool | None:
     return True if version <= _OLDEST[flavour] else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _plain(mode: SqlMode, *, inside: bool) -> re.Pattern[str]:
     """Everything up to the next opener or, `inside` a body, closer."""
     stop = r"\*/|" if inside else ""

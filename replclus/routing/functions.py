@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from replclus.model.spec import Flavour
 from replclus.routing import functions_mariadb, functions_mysql
 from replclus.routing.verdict import Classified, StatementKind, Target
+from replclus.routing.wordlist import words
 
 BUILT_IN = {Flavour.MARIADB: functions_mariadb.BUILT_IN, Flavour.MYSQL: functions_mysql.BUILT_IN}
 
 # These are functions only with the parenthesis directly behind them, unless sql_mode says IGNORE_SPACE. With a blank between
 # they name a stored function. MySQL manual 11.2.5 "Function Name Parsing and Resolution".
-NEED_PARENTHESIS = frozenset(
+NEED_PARENTHESIS = words(
     """
     ADDDATE BIT_AND BIT_OR BIT_XOR CAST COUNT CURDATE CURTIME DATE_ADD DATE_SUB EXTRACT GROUP_CONCAT MAX MID MIN NOW POSITION
     SESSION_USER STD STDDEV STDDEV_POP STDDEV_SAMP SUBDATE SUBSTR SUBSTRING SUM SYSDATE SYSTEM_USER TRIM VARIANCE VAR_POP
     VAR_SAMP JSON_ARRAYAGG JSON_OBJECTAGG ST_COLLECT
-    """.split()
+    """
 )
 
 # Keywords that a parenthesis may follow and that no stored function can be called by: reserved, or a type, or a syntax error
 # in that place. Tried against both families.
-_NOT_CALLS = frozenset(
+_NOT_CALLS = words(
     """
     ALL AND AS BETWEEN BY CASE COLLATE CROSS DISTINCT DISTINCTROW DIV ELSE EXCEPT EXISTS FROM GROUP HAVING IN INDEX INNER
     INTERSECT IS JOIN KEY LEFT LIKE LIMIT MOD NATURAL NOT ON OR ORDER OVER PARTITION REGEXP RIGHT RLIKE SELECT SEPARATOR
@@ -30,7 +31,7 @@ _NOT_CALLS = frozenset(
     HIGH_PRIORITY SQL_BIG_RESULT SQL_BUFFER_RESULT SQL_CALC_FOUND_ROWS SQL_NO_CACHE SQL_SMALL_RESULT
     CHARACTER DATETIME DEC DECIMAL DOUBLE FLOAT INT INTEGER BIGINT MEDIUMINT NCHAR NUMERIC NVARCHAR REAL SMALLINT TEXT TINYINT
     VARBINARY VARCHAR
-    """.split()
+    """
 )
 NOT_CALLS = {
     Flavour.MARIADB: _NOT_CALLS,
@@ -38,7 +39,7 @@ NOT_CALLS = {
 }
 
 # A parenthesis behind one of these signs opens an expression, a subquery or a list.
-SIGNS_BEFORE = frozenset("( , = < > ! + - * / % & | ^ ~ ? : { ;".split())
+SIGNS_BEFORE = words("( , = < > ! + - * / % & | ^ ~ ? : { ;")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,9 @@ class Finding:
         return Classified(self.target, self.reason, self.kind, is_select_like=self.resend, pins=self.pins)
 
 
-def _primary(names: str, reason: str, *, kind: StatementKind = StatementKind.READ, pins: bool = False) -> dict[str, Finding]:
+def _primary(
+    names: str, reason: str, *, kind: StatementKind = StatementKind.READ, pins: bool = False
+) -> dict[str, Finding]:
     return {name: Finding(Target.PRIMARY, f"{name}() {reason}", kind, pins=pins) for name in names.split()}
 
 

@@ -19,7 +19,7 @@ is linear in the length of the statement whatever it holds. The rules followed a
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 
 from replclus.routing.sqlmode import SqlMode
 
@@ -58,7 +58,7 @@ def quoted_names(mode: SqlMode) -> str:
     return rf"{_BACKTICKED}|{_quoted(chr(34), backslash=False)}" if mode.ansi_quotes else _BACKTICKED
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(mode: SqlMode) -> re.Pattern[str]:
     part = f"(?:{_WORD}|{quoted_names(mode)})"
     return re.compile(
@@ -79,7 +79,9 @@ def _pattern(mode: SqlMode) -> re.Pattern[str]:
 
 def upper(sql: str) -> str:
     """ASCII letters only: `str.upper` would turn a dotless i into an I, and so one name into another."""
-    return sql.upper() if sql.isascii() else sql.encode("utf-8", "surrogatepass").upper().decode("utf-8", "surrogatepass")
+    return (
+        sql.upper() if sql.isascii() else sql.encode("utf-8", "surrogatepass").upper().decode("utf-8", "surrogatepass")
+    )
 
 
 def tokens(sql: str, mode: SqlMode) -> list[str]:

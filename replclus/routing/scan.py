@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise
 
 from replclus.model.spec import Flavour
 from replclus.routing.functions import BUILT_IN, NEED_PARENTHESIS, NOT_CALLS, SIGNS_BEFORE, UNSAFE, Finding
 from replclus.routing.sqlmode import SqlMode
 from replclus.routing.verdict import StatementKind, Target
+from replclus.routing.wordlist import words
 
 _LOCKS = Finding(Target.PRIMARY, "a locking read: the locks must be taken where the writes are", StatementKind.WRITE)
 _WRITES = Finding(Target.PRIMARY, "contains a statement that writes", StatementKind.WRITE)
@@ -52,16 +53,17 @@ _WATCHED = frozenset({*_RESERVED, "SHARE", "VALUE"})
 # everywhere; EVENTS is not, because replicas show their events as disabled.
 _LOCAL_SCHEMAS = frozenset({"MYSQL", "SYS", "PERFORMANCE_SCHEMA"})
 SYSTEM_SCHEMAS = frozenset({*_LOCAL_SCHEMAS, "INFORMATION_SCHEMA"})
-_DESCRIPTIVE = frozenset(
+_DESCRIPTIVE = words(
     """
     CHARACTER_SETS CHECK_CONSTRAINTS COLLATIONS COLLATION_CHARACTER_SET_APPLICABILITY COLUMNS COLUMNS_EXTENSIONS
     GEOMETRY_COLUMNS KEYWORDS KEY_COLUMN_USAGE PARAMETERS PARTITIONS REFERENTIAL_CONSTRAINTS ROUTINES SCHEMATA
     SCHEMATA_EXTENSIONS SEQUENCES SPATIAL_REF_SYS SQL_FUNCTIONS STATISTICS ST_GEOMETRY_COLUMNS ST_SPATIAL_REFERENCE_SYSTEMS
     ST_UNITS_OF_MEASURE TABLES TABLES_EXTENSIONS TABLE_CONSTRAINTS TABLE_CONSTRAINTS_EXTENSIONS TRIGGERS VIEWS
     VIEW_ROUTINE_USAGE VIEW_TABLE_USAGE *
-    """.split()
+    """
 )
 _SEQUENCE_COLUMNS = frozenset({"NEXTVAL", "CURRVAL", "LASTVAL"})
+_QUALIFIED_MARKS = (*sorted(SYSTEM_SCHEMAS), *sorted(_SEQUENCE_COLUMNS))
 # More severe first: what is reported, and what decides, when a statement holds several.
 _SEVERITY = (StatementKind.UNKNOWN, StatementKind.WRITE, StatementKind.LOCK, StatementKind.UNLOCK)
 
@@ -76,7 +78,7 @@ class Grammar:
     before_parenthesis: frozenset[str]
 
 
-@lru_cache(maxsize=None)
+@cache
 def grammar(flavour: Flavour, mode: SqlMode) -> Grammar:
     built_in, not_calls = BUILT_IN[flavour], NOT_CALLS[flavour]
     apart = built_in if mode.ignore_space else built_in - NEED_PARENTHESIS
@@ -110,27 +112,28 @@ def _find(words: Sequence[str], grammar: Grammar) -> list[Finding]:
     if not _WATCHED.isdisjoint(words):
         found += (_RESERVED[word] for word in words if word in _RESERVED)
         found += (_IN_PAIRS[pair] for pair in pairwise(words) if pair in _IN_PAIRS)
-    depth = at = 0
-    before = ""
-    for at, word in enumerate(words):
-        if word[-1:] == "(":
-            depth += 1
-            if word not in grammar.safe or (word == "(" and at and before not in grammar.before_parenthesis):
-                found += _call(words, at, grammar)
-        elif word == ")":
-            depth -= 1
-            if depth < 0:
-                return [_UNBALANCED]
-        elif word[:1] == "@":
-            found.append(_SYSTEM_VARIABLE if word[1:2] == "@" else _USER_VARIABLE)
-        elif "." in word:
+    opening = [at for at, word in enumerate(words) if word[-1:] == "("]
+    if len(opening) != words.count(")"):
+        found.append(_UNBALANCED)
+    safe, before = grammar.safe, grammar.before_parenthesis
+    for at in opening:
+        word = words[at]
+        if word not in safe or (word == "(" and at and words[at - 1] not in before):
+            found += _call(words, at)
+    # Looking once for a mark in all of them is cheaper than looking at each of them.
+    all_words = " ".join(words)
+    if "@" in all_words:
+        found += (_SYSTEM_VARIABLE if word[1:2] == "@" else _USER_VARIABLE for word in words if word[:1] == "@")
+    if "." in all_words and any(mark in all_words for mark in _QUALIFIED_MARKS):
+        for word in words:
             found += _qualified(word)
-        before = word
-    return [_UNBALANCED] if depth else found
+    return found
 
 
 def _qualified(word: str) -> list[Finding]:
     """What a qualified name says: a schema that belongs to one server, or a sequence asked the way Oracle does."""
+    if "." not in word:
+        return []
     parts = [part.strip('`"') for part in word.split(".")]
     if parts[-1] in _SEQUENCE_COLUMNS:
         return [_SEQUENCE]
@@ -140,7 +143,7 @@ def _qualified(word: str) -> list[Finding]:
     return []
 
 
-def _call(words: Sequence[str], at: int, grammar: Grammar) -> list[Finding]:
+def _call(words: Sequence[str], at: int) -> list[Finding]:
     """What is wrong with the parenthesis at `at`, if anything: the name of a call is in the same token or before it."""
     word = words[at]
     behind = at - 1 if word == "(" else at
@@ -162,7 +165,9 @@ def _names_columns(words: Sequence[str], at: int, behind: int, name: str) -> boo
             return before in {"=", "<", ">"}
         case "AGAINST":
             # One for each MATCH; a stored function of that name would make it one too many.
-            return sum(w.removesuffix("(") == "AGAINST" for w in words) <= sum(w.removesuffix("(") == "MATCH" for w in words)
+            return sum(w.removesuffix("(") == "AGAINST" for w in words) <= sum(
+                w.removesuffix("(") == "MATCH" for w in words
+            )
         case "COLUMNS":
             return before == "" and "JSON_TABLE(" in words
         case "JSON_TABLE":

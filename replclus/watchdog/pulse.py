@@ -86,6 +86,7 @@ class Pulse(threading.Thread):
         """No more beats until it is aimed again; one in flight is broken off."""
         with self._lock:
             self._aim = None
+            self._health = PulseHealth()
             self._drop_server()
 
     def stop(self) -> None:

@@ -241,6 +241,7 @@ class World:
     def _beat(self) -> None:
         """The pulse goes to the primary that the record names, unless that is being changed."""
         if self.record.operation is not None:
+            self.beat_failing = None
             return
         if self.reachable(WATCHDOG, self.record.primary) and self.commit(self.record.primary):
             self.beat_at, self.beat_failing = self.now, None
@@ -265,10 +266,10 @@ class World:
         server.executed = server.executed.union(written)
         acks = 0
         for replica in self.servers.values():
-            if replica.source == name and replica.receiving and replica.alive and self.linked(replica.name, name):
-                if self.random.random() < 0.9:
-                    self._fetch(replica)
-                    acks += 1
+            attached = replica.source == name and replica.receiving and replica.alive and self.linked(replica.name, name)
+            if attached and self.random.random() < 0.9:
+                self._fetch(replica)
+                acks += 1
         if server.semi_sync and acks == 0:
             return False
         self.acknowledged = self.acknowledged.union(written)

@@ -1,0 +1,264 @@
+"""What the first keyword of a statement decides, and what must be looked at behind it.
+
+One row per keyword. A statement whose keyword has no row goes to the primary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from replclus.model.spec import Flavour
+from replclus.routing.assignments import classify_set, inner_statement
+from replclus.routing.scan import Grammar, scan
+from replclus.routing.verdict import Classified, StatementKind, Target, primary, refuse, replica, unknown
+from replclus.routing.wordlist import words
+
+# Nothing behind these words can change the verdict, so nothing behind them is looked at.
+AT_ONCE: dict[str, Classified] = {
+    **{word: primary(f"{word} writes") for word in ("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "IMPORT")},
+    **{
+        word: primary(f"{word} changes the schema or accounts", StatementKind.DDL)
+        for word in ("ALTER", "RENAME", "GRANT", "REVOKE", "TRUNCATE")
+    },
+    **{
+        word: primary(f"{word} TABLE maintains the tables of one server", StatementKind.DDL)
+        for word in ("OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "CACHE")
+    },
+    "CALL": primary("a procedure may write", StatementKind.CALL),
+    "KILL": primary("a connection is ended where it lives", StatementKind.KILL),
+    "XA": primary("a distributed transaction lives on one connection", StatementKind.XA, pins=True),
+    "HANDLER": primary("HANDLER keeps a cursor on one connection", StatementKind.HANDLER, pins=True),
+    "LOCK": primary("locks are held by one connection", StatementKind.LOCK, pins=True),
+    "UNLOCK": primary("releases locks held on the primary", StatementKind.UNLOCK),
+    "BACKUP": primary("BACKUP holds a lock on one connection", StatementKind.LOCK, pins=True),
+    "PREPARE": primary("a prepared statement lives on one connection", StatementKind.PREPARE, pins=True),
+    "DEALLOCATE": primary("a prepared statement lives on one connection", StatementKind.PREPARE, pins=True),
+    "SIGNAL": unknown("SIGNAL belongs into a stored program"),
+    "RESIGNAL": unknown("RESIGNAL belongs into a stored program"),
+    **{
+        word: refuse(f"{word} is administration of one server; connect to it directly")
+        for word in ("RESET", "PURGE", "CHANGE", "STOP", "INSTALL", "UNINSTALL", "SHUTDOWN", "RESTART", "CLONE")
+    },
+}
+# ALTER INSTANCE and its like are no schema change, so ALTER is looked at after all, and so are CREATE and DROP.
+_SERVER_OBJECTS = (["INSTANCE"], ["RESOURCE", "GROUP"])
+
+
+class Statement(NamedTuple):
+    """One statement. `words` are the lexer's without END. `text` is all of the string if it holds one statement, else ''."""
+
+    words: Sequence[str]
+    text: str
+    grammar: Grammar
+    classify_text: Callable[[str], Classified]
+
+    def behind(self, count: int) -> Sequence[str]:
+        return self.words[count:]
+
+
+def judge(statement: Statement) -> Classified:
+    """The verdict on one statement."""
+    words, opened = _without_parentheses(statement.words)
+    if not words:
+        return unknown("an empty statement")
+    keyword = words[0].removesuffix("(")
+    if keyword in _READS:
+        return _read(statement.words, statement.grammar, _READS[keyword])
+    if opened:
+        return unknown("not a statement that may stand in parentheses")
+    rule = _RULES.get(keyword)
+    if rule is not None:
+        return rule(statement)
+    return AT_ONCE.get(keyword) or unknown(f"{words[0].lower()[:40]} is not a statement known to be safe on a replica")
+
+
+def _without_parentheses(words: Sequence[str]) -> tuple[Sequence[str], bool]:
+    if words[:1] != ["("]:
+        return words, False
+    opened = 0
+    while opened < len(words) and words[opened] == "(":
+        opened += 1
+    return words[opened:], opened > 0
+
+
+def _read(words: Sequence[str], grammar: Grammar, reason: str) -> Classified:
+    finding = scan(words, grammar)
+    return finding.verdict() if finding is not None else _plain_read(reason)
+
+
+@cache
+def _plain_read(reason: str) -> Classified:
+    return replica(reason)
+
+
+_READS = {
+    "SELECT": "a plain read",
+    "WITH": "a plain read",
+    "VALUES": "a plain read",
+    "TABLE": "a plain read",
+}
+
+
+def _do(statement: Statement) -> Classified:
+    return _read(statement.words, statement.grammar, "evaluates expressions without side effects")
+
+
+def _help(statement: Statement) -> Classified:
+    return _read(statement.words, statement.grammar, "the manual is the same everywhere")
+
+
+def _explain(statement: Statement) -> Classified:
+    words = statement.words
+    if ("FOR", "CONNECTION") in pairwise(words):
+        return primary("looks at a connection of one server", StatementKind.READ)
+    return _read(words[1:], statement.grammar, "describes a table or a read")
+
+
+def _analyze(statement: Statement) -> Classified:
+    """MariaDB's ANALYZE of a statement runs it; ANALYZE TABLE writes statistics."""
+    words = statement.words
+    if (
+        statement.grammar.flavour is Flavour.MARIADB
+        and words[1:2]
+        and words[1] in {"FORMAT", "SELECT", "SELECT(", "WITH", "("}
+    ):
+        return _read(words[1:], statement.grammar, "runs and measures a read")
+    return primary("ANALYZE TABLE writes statistics", StatementKind.DDL)
+
+
+_SHOW_SAME_EVERYWHERE = words(
+    "CHARACTER CHARSET COLLATION COLUMNS DATABASES FIELDS INDEX INDEXES KEYS SCHEMAS TABLES TRIGGERS"
+)
+# The others depend on the accounts of a server, or on whether it is a replica.
+_SHOW_CREATE = words("DATABASE FUNCTION PACKAGE PROCEDURE SCHEMA SEQUENCE TABLE TRIGGER VIEW")
+_SHOW_REPLICATION = words("BINARY BINLOG MASTER RELAYLOG REPLICA REPLICAS SLAVE SLAVES ALL")
+_SHOW_PREVIOUS = words("WARNINGS ERRORS PROFILE PROFILES")
+
+
+def _show(statement: Statement) -> Classified:
+    words = list(statement.words[1:])
+    while words[:1] and words[0] in {"FULL", "EXTENDED"}:
+        del words[0]
+    match words[:2]:
+        case [word, *_] if word in _SHOW_PREVIOUS:
+            return Classified(Target.LAST_USED, "is about the previous statement", StatementKind.READ)
+        case ["COUNT(", "*"]:
+            return Classified(Target.LAST_USED, "is about the previous statement", StatementKind.READ)
+        case [word, *_] if word in _SHOW_SAME_EVERYWHERE:
+            return _read(words[1:], statement.grammar, "describes the schema")
+        case ["CREATE", what] if what in _SHOW_CREATE:
+            return _read(words[2:], statement.grammar, "describes the schema")
+        case ["FUNCTION" | "PROCEDURE", "STATUS"]:
+            return _read(words[2:], statement.grammar, "describes the schema")
+        case [word, *_] if word in _SHOW_REPLICATION:
+            return refuse("the replication of one server: ask that server")
+    return primary("SHOW of something that differs between servers", StatementKind.READ)
+
+
+def _create_or_drop(statement: Statement) -> Classified:
+    words = [word for word in statement.words[1:4] if word not in {"OR", "REPLACE"}]
+    if words[:1] == ["TEMPORARY"]:
+        return primary("a temporary table lives on one connection", StatementKind.TEMP_TABLE, pins=True)
+    if any(words[: len(known)] == known for known in _SERVER_OBJECTS):
+        return refuse("changes one server; connect to it directly")
+    keyword = statement.words[0].removesuffix("(")
+    return primary(f"{keyword} changes the schema or accounts", StatementKind.DDL)
+
+
+def _flush(statement: Statement) -> Classified:
+    if "LOCK" in statement.words or "EXPORT" in statement.words:
+        return primary("holds locks on one connection", StatementKind.LOCK, pins=True)
+    return primary("FLUSH acts on one server, and commits", StatementKind.DDL)
+
+
+def _set(statement: Statement) -> Classified:
+    inner = inner_statement(statement.words, statement.grammar)
+    if inner is not None:
+        return judge(Statement(inner, "", statement.grammar, statement.classify_text))
+    return classify_set(statement.words, statement.text or " ".join(statement.words), statement.grammar)
+
+
+def _use(statement: Statement) -> Classified:
+    words = statement.words
+    if len(words) != 2:
+        return unknown("USE without a schema")
+    # The text has the schema in its own case; a string of several statements has only the words.
+    written = re.search(r"(?i)\buse\b[\s;]*([^\s;]+|`[^`]*`)", statement.text)
+    schema = words[1] if written is None else written[1]
+    return Classified(Target.SESSION, "the schema of the session", StatementKind.USE, schema=schema.strip('`"'))
+
+
+def _begin(statement: Statement) -> Classified:
+    if statement.grammar.mode.oracle or list(statement.behind(1)) not in ([], ["WORK"]):
+        return primary("a compound statement may write", StatementKind.WRITE)
+    return Classified(Target.TRANSACTION, "begins a transaction", StatementKind.BEGIN)
+
+
+def _start(statement: Statement) -> Classified:
+    words = statement.words
+    if words[1:2] != ["TRANSACTION"]:
+        return refuse("START is administration of one server; connect to it directly")
+    if ("READ", "ONLY") in pairwise(words):
+        return Classified(Target.TRANSACTION, "begins a transaction that only reads", StatementKind.BEGIN_READ_ONLY)
+    return Classified(Target.TRANSACTION, "begins a transaction", StatementKind.BEGIN)
+
+
+def _commit(statement: Statement) -> Classified:
+    return Classified(Target.TRANSACTION, "ends the transaction", StatementKind.COMMIT)
+
+
+def _rollback(statement: Statement) -> Classified:
+    if "TO" in statement.words:
+        return _savepoint(statement)
+    return Classified(Target.TRANSACTION, "ends the transaction", StatementKind.ROLLBACK)
+
+
+def _savepoint(statement: Statement) -> Classified:
+    return Classified(Target.TRANSACTION, "a savepoint belongs to its transaction", StatementKind.SAVEPOINT)
+
+
+def _get(statement: Statement) -> Classified:
+    if "DIAGNOSTICS" in statement.words[1:3]:
+        return Classified(Target.LAST_USED, "is about the previous statement", StatementKind.READ, pins=True)
+    return unknown("GET of something that is not known")
+
+
+_IMMEDIATE = re.compile(r"\s*EXECUTE\s+IMMEDIATE\s*'([^'\\]*)'\s*;?\s*", re.IGNORECASE)
+
+
+def _execute(statement: Statement) -> Classified:
+    """`EXECUTE IMMEDIATE 'text'` is what its text is; a prepared statement is known by name only."""
+    immediate = _IMMEDIATE.fullmatch(statement.text)
+    if immediate is not None and statement.grammar.flavour is Flavour.MARIADB:
+        inner = statement.classify_text(immediate[1])
+        return inner if inner.target in {Target.REPLICA, Target.REFUSE} else primary(inner.reason, pins=inner.pins)
+    return primary("a prepared statement lives on one connection", StatementKind.PREPARE, pins=True)
+
+
+_RULES: dict[str, Callable[[Statement], Classified]] = {
+    "ALTER": _create_or_drop,
+    "ANALYZE": _analyze,
+    "BEGIN": _begin,
+    "COMMIT": _commit,
+    "CREATE": _create_or_drop,
+    "DESC": _explain,
+    "DESCRIBE": _explain,
+    "DO": _do,
+    "DROP": _create_or_drop,
+    "EXECUTE": _execute,
+    "EXPLAIN": _explain,
+    "FLUSH": _flush,
+    "GET": _get,
+    "HELP": _help,
+    "RELEASE": _savepoint,
+    "ROLLBACK": _rollback,
+    "SAVEPOINT": _savepoint,
+    "SET": _set,
+    "SHOW": _show,
+    "START": _start,
+    "USE": _use,
+}
