@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from replclus.cli import cluster, demo_command, route, sandbox, status
-from replclus.errors import ReplclusError
+from replclus.errors import Refused, ReplclusError
 
 INTERRUPTED = 130
 
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     except ReplclusError as error:
         if os.environ.get("REPLCLUS_DEBUG"):
             traceback.print_exc()
-        _last_line(str(error))
+        _explain(error)
         return error.exit_code
     except Exception as error:  # the last door: whatever comes here is a bug of ours, said in one sentence
         _last_line(_unexpected(error))
@@ -90,6 +90,17 @@ def _code(ending: SystemExit) -> int:
     if isinstance(ending.code, int):
         return ending.code
     return 0 if ending.code is None else 1
+
+
+def _explain(error: ReplclusError) -> None:
+    """Every reason on lines of its own, if there are several, and the last line for who reads no more than that."""
+    reasons = error.reasons if isinstance(error, Refused) else tuple(str(error).splitlines())
+    if len(reasons) <= 1:
+        _last_line(str(error))
+        return
+    for reason in reasons:
+        sys.stderr.write(f"  - {reason}\n")
+    _last_line(f"{len(reasons)} problems, listed above; the first: {reasons[0]}")
 
 
 def _last_line(sentence: str) -> None:

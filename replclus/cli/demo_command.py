@@ -27,7 +27,9 @@ TERMINATED = 128 + signal.SIGTERM
 
 def demo(
     flavour: FlavourOption = Flavour.MARIADB,
-    seconds: Annotated[float, typer.Option("--seconds", min=10, max=3600, help="Time under load, at least 10.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="SECONDS", min=10, max=3600, help="Time under load, at least 10.")
+    ] = 10.0,
     keep: Annotated[
         Path | None, typer.Option("--keep", metavar="DIR", help="Build it in DIR and leave it there, servers running.")
     ] = None,

@@ -20,7 +20,7 @@ OwnConfig = Annotated[
     typer.Option("--config", "-c", metavar="FILE", help="Accepted everywhere; a sandbox brings its own DIR/replclus.toml."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
-FlavourOption = Annotated[Flavour, typer.Option("--flavour", help="Family of database servers.")]
+FlavourOption = Annotated[Flavour, typer.Option("--flavour", metavar="|".join(Flavour), help="Family of database servers.")]
 
 
 def known_node(spec: ClusterSpec, name: str, where: str) -> NodeSpec:

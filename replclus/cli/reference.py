@@ -51,14 +51,7 @@ def _spelled(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return _metavar(parameter)
     names = ", ".join(parameter.opts)
-    return names if parameter.is_flag else f"{names} {_value(parameter)}"
-
-
-def _value(option: Any) -> str:
-    choices = getattr(option.type, "choices", None)
-    if choices:
-        return "\\|".join(getattr(choice, "value", str(choice)) for choice in choices)
-    return str(option.metavar or option.type.name.upper())
+    return names if parameter.is_flag else f"{names} {parameter.metavar}".replace("|", "\\|")
 
 
 def _explained(parameter: Any) -> str:

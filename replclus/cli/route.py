@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -14,7 +14,7 @@ from replclus.cli import terminal
 from replclus.cli.options import FlavourOption, Json, OwnConfig
 from replclus.errors import ConfigError
 from replclus.model.spec import Flavour
-from replclus.routing import classify
+from replclus.routing import route_json
 
 
 def route(
@@ -35,11 +35,11 @@ def route(
         return
     if sql is None:
         raise ConfigError("is missing: give a statement, or --jsonl and statements on stdin", where="SQL")
-    found = classify(sys.stdin.read() if sql == "-" else sql, flavour=flavour, sql_mode=sql_mode)
+    answer = route_json(sys.stdin.read() if sql == "-" else sql, flavour, sql_mode)
     if as_json:
-        terminal.emit({"target": found.target.value, "reason": found.reason})
+        terminal.emit(answer)
     else:
-        terminal.out().print(Text.assemble((found.target.value, "bold"), f"  {found.reason}"), soft_wrap=True)
+        terminal.out().print(Text.assemble((answer["target"], "bold"), f"  {answer['reason']}"), soft_wrap=True)
 
 
 def answer_lines(lines: Iterable[str], flavour: Flavour, sql_mode: str) -> None:
@@ -58,7 +58,7 @@ def answer_lines(lines: Iterable[str], flavour: Flavour, sql_mode: str) -> None:
         raise ConfigError(f"{len(bad)} lines were not questions that can be answered: {shown}", where="stdin")
 
 
-def _answer(line: str, flavour: Flavour, sql_mode: str) -> dict[str, Any]:
+def _answer(line: str, flavour: Flavour, sql_mode: str) -> dict[str, str]:
     """ValueError, of which JSONDecodeError is one, says what is wrong with the line."""
     try:
         question = json.loads(line)
@@ -72,5 +72,4 @@ def _answer(line: str, flavour: Flavour, sql_mode: str) -> dict[str, Any]:
     mode = question.get("sql_mode") or sql_mode
     if not isinstance(mode, str):
         raise ValueError('"sql_mode" must be a string')
-    found = classify(question["sql"], flavour=Flavour(family), sql_mode=mode)
-    return {"target": found.target.value, "reason": found.reason}
+    return route_json(question["sql"], Flavour(family), mode)

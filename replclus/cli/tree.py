@@ -35,7 +35,9 @@ def render(status: Status) -> RenderableType:
     lines.extend(_node_line(row, widths) for row in rows)
     lines.append(Text())
     lines.extend(_problem_line(problem) for problem in status.problems)
-    lines.append(_verdict_line(status))
+    lines.extend(_verdict_lines(status))
+    for line in lines:
+        line.rstrip()
     return Group(*lines)
 
 
@@ -151,7 +153,8 @@ def _problem_line(problem: Problem) -> Text:
     return Text.assemble((f"{mark} {problem.code}", style), f"  {problem.sentence}")
 
 
-def _verdict_line(status: Status) -> Text:
+def _verdict_lines(status: Status) -> Iterator[Text]:
+    """What would happen, and why; several reasons stand below each other."""
     verdict = status.if_primary_failed_now
     mark, style = _VERDICTS.get(verdict.verdict, ("·", ""))
     what = {
@@ -160,4 +163,5 @@ def _verdict_line(status: Status) -> Text:
         "wait": "the watchdog would wait",
     }.get(verdict.verdict, verdict.verdict)
     subject = f"if {status.primary} failed now" if status.primary else "if the primary failed now"
-    return Text.assemble((f"{mark} {subject}: ", style), (what, f"bold {style}"), f"  ({verdict.why})")
+    yield Text.assemble((f"{mark} {subject}: ", style), (what, f"bold {style}"))
+    yield from (Text(f"    {reason}", style="dim") for reason in verdict.why.split("; "))

@@ -50,7 +50,7 @@ class Backends:
         self._lost_place = False
         self.session = options.consistency == "session"
 
-    # Beginning and end ---------------------------------------------------------------------------------------------
+    # Beginning and end ----------------------------------------------------------------------------------------------
 
     def deadline(self) -> float:
         return time.monotonic() + self.options.failover_timeout_s
@@ -98,7 +98,7 @@ class Backends:
                 link.discard()
         self.forget()
 
-    # The primary -----------------------------------------------------------------------------------------------------
+    # The primary ----------------------------------------------------------------------------------------------------
 
     def drop_writer(self) -> None:
         if self.writer is not None:
@@ -172,7 +172,7 @@ class Backends:
             link.writes = True
             return link
 
-    # The replicas ------------------------------------------------------------------------------------------------------
+    # The replicas ---------------------------------------------------------------------------------------------------
 
     def drop_reader(self) -> None:
         if self.reader is not None:
@@ -269,7 +269,7 @@ class Backends:
         self.ready = True
         return link
 
-    # Causality -----------------------------------------------------------------------------------------------------------
+    # Causality ------------------------------------------------------------------------------------------------------
 
     def _caught_up(self, link: Link, state: NodeState) -> bool:
         """Has this replica all that the session has seen? Waits for it, within bounds."""
@@ -334,7 +334,7 @@ class Backends:
             return self.seen.text
         return self._token or ""
 
-    # Session state ---------------------------------------------------------------------------------------------------------
+    # Session state --------------------------------------------------------------------------------------------------
 
     def held(self) -> tuple[Link, ...]:
         return tuple(link for link in (self.writer, self.reader) if link is not None)

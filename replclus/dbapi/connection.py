@@ -14,9 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pymysql import connections, err
+from pymysql import err
 from pymysql.charset import charset_by_name
-from pymysql.connections import MySQLResult
 from pymysql.cursors import Cursor
 
 from replclus.dbapi.cursors import cursor_class
@@ -24,6 +23,7 @@ from replclus.dbapi.errors import Unavailable
 from replclus.dbapi.link import AUTOCOMMIT, Link, preferred_tls
 from replclus.dbapi.options import Options, read_options
 from replclus.dbapi.outcome import Outcome
+from replclus.dbapi.private import Base
 from replclus.dbapi.registry import pool_for
 from replclus.dbapi.route import Route, Routed
 from replclus.dbapi.session import Session
@@ -33,16 +33,14 @@ from replclus.routing import Classifier, classifier
 NO_BACKSLASH_ESCAPES = 0x200
 
 
-class Connection(connections.Connection[Any]):
+class Connection(Base):
     """See `replclus.connect`. Threads may share the module, not connections (PEP 249 threadsafety 1)."""
 
     _session: Session | None = None
-    _result: MySQLResult | None
     _template: str | bytes | bytearray | None = None
     _routed: Routed | None = None
     _classify: Classifier
     _no_backslashes = 0
-    server_status: int
 
     def __init__(self, **keywords: Any) -> None:
         self._options: Options = read_options(keywords)
@@ -66,7 +64,7 @@ class Connection(connections.Connection[Any]):
     def _create_ssl_ctx(self, sslp: Any) -> tls.SSLContext:
         return super()._create_ssl_ctx(sslp) if sslp else preferred_tls(self)
 
-    # Opening and closing ---------------------------------------------------------------------------------------------
+    # Opening and closing --------------------------------------------------------------------------------------------
 
     def connect(self, sock: Any = None) -> None:
         """Learn the cluster's map. Links to servers are made when a statement needs them. Unavailable if nobody answers."""
@@ -117,7 +115,7 @@ class Connection(connections.Connection[Any]):
             raise err.InterfaceError(0, "")
         return session
 
-    # Statements --------------------------------------------------------------------------------------------------------
+    # Statements -----------------------------------------------------------------------------------------------------
 
     def query(self, sql: Any, unbuffered: bool = False) -> int:
         session = self._session
@@ -179,7 +177,7 @@ class Connection(connections.Connection[Any]):
             return self.cursorclass(self)
         return (cursor_class(cursor) if isinstance(cursor, type) and issubclass(cursor, Cursor) else cursor)(self)
 
-    # Transactions --------------------------------------------------------------------------------------------------------
+    # Transactions ---------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         self._after(self._alive().begin())
@@ -210,7 +208,7 @@ class Connection(connections.Connection[Any]):
         if link is not None:
             self.server_status = link.server_status
 
-    # Session state ---------------------------------------------------------------------------------------------------------
+    # Session state --------------------------------------------------------------------------------------------------
 
     def _change(self, do: Callable[[Link], object], **fields: Any) -> None:
         """Change the session's setup on a backend at hand, and remember it for the others."""
@@ -253,7 +251,7 @@ class Connection(connections.Connection[Any]):
             raise TypeError("thread_id must be an integer")
         self._alive().kill(thread_id)
 
-    # What is known about the server ------------------------------------------------------------------------------------------
+    # What is known about the server ---------------------------------------------------------------------------------
 
     def thread_id(self) -> Any:
         return self._last().thread_id()
@@ -272,7 +270,7 @@ class Connection(connections.Connection[Any]):
     def server_capabilities(self) -> int:
         return int(self._last().server_capabilities)
 
-    # What a cluster adds -------------------------------------------------------------------------------------------------------
+    # What a cluster adds --------------------------------------------------------------------------------------------
 
     @property
     def route(self) -> Route | None:

@@ -6,7 +6,6 @@ answer is found in a cache, and what a value contains can never change where a s
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pymysql.cursors import Cursor
@@ -59,9 +58,15 @@ class RoutedCursor(_Base):
             self._routed = connection._routed
 
 
-@lru_cache(maxsize=64)
 def cursor_class(cls: type[Cursor]) -> type[Cursor]:
     """`cls` itself if it routes already, else a subclass of the same name that does."""
-    if issubclass(cls, RoutedCursor):
-        return cls
-    return type(cls.__name__, (RoutedCursor, cls), {"__module__": cls.__module__, "__doc__": cls.__doc__})
+    made = _MADE.get(cls)
+    if made is None:
+        routes = issubclass(cls, RoutedCursor)
+        body = {"__module__": cls.__module__, "__doc__": cls.__doc__}
+        _MADE[cls] = made = cls if routes else type(cls.__name__, (RoutedCursor, cls), body)
+    return made
+
+
+# Grows with the cursor classes of the program, which are few.
+_MADE: dict[type[Cursor], type[Cursor]] = {}

@@ -14,11 +14,11 @@ from typing import Any
 
 from pymysql import err
 from pymysql.charset import charset_by_name
-from pymysql.connections import Connection, MySQLResult
 from pymysql.constants import COMMAND
 from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
 from replclus.dbapi.mapping import Node
+from replclus.dbapi.private import Base, Result
 from replclus.dbapi.speech import Speech, speech_of
 from replclus.dbapi.tracking import CLIENT_SESSION_TRACK, SESSION_STATE_CHANGED, parse_tail
 
@@ -39,13 +39,13 @@ class Setup:
     statements: tuple[str | bytes, ...] = ()
 
 
-class TrackedResult(MySQLResult):
+class TrackedResult(Result):
     """A result that notes the status at the end of its rows. PyMySQL drops it, yet after a SELECT with autocommit off it is
     what says that a transaction is open.
     """
 
     def _check_packet_is_eof(self, packet: MysqlPacket) -> bool:
-        data = packet.get_all_data()
+        data = packet.get_all_data()  # type: ignore[no-untyped-call]
         if data[0] != 0xFE or len(data) >= 9:
             return False
         self.warning_count, status = _EOF.unpack_from(data, 1)
@@ -55,15 +55,8 @@ class TrackedResult(MySQLResult):
         return True
 
 
-class Link(Connection[Any]):
+class Link(Base):
     """See the module. Made by `Link.to`, which also connects; `pymysql.err.Error` if that fails."""
-
-    _sock: socket.socket | None
-    _result: MySQLResult | None
-    _affected_rows: int
-    _next_seq_id: int
-    server_version: str
-    server_status: int
 
     node: Node
     term: tuple[int, int]
@@ -109,7 +102,7 @@ class Link(Connection[Any]):
             raise
         return link
 
-    # What PyMySQL does, done with tracking -----------------------------------------------------------------------
+    # What PyMySQL does, done with tracking --------------------------------------------------------------------------
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
         return super()._create_ssl_ctx(sslp) if sslp else preferred_tls(self)
@@ -127,12 +120,12 @@ class Link(Connection[Any]):
             self.server_status = status
             if status & SESSION_STATE_CHANGED:
                 result.message = self._hear(result.message)
-        return result.affected_rows
+        return result.affected_rows  # type: ignore[return-value]  # None only before it is read
 
     def _read_ok_packet(self) -> OKPacketWrapper:
-        ok = super()._read_ok_packet()
+        ok: OKPacketWrapper = super()._read_ok_packet()
         if ok.server_status & SESSION_STATE_CHANGED:
-            ok.message = self._hear(ok.message)
+            self._hear(ok.message)
         return ok
 
     def _hear(self, message: bytes) -> bytes:
@@ -144,9 +137,9 @@ class Link(Connection[Any]):
             self.schema = tail.schema
         return tail.info
 
-    # Pipelining ------------------------------------------------------------------------------------------------
+    # Pipelining -----------------------------------------------------------------------------------------------------
 
-    def exchange(self, commands: Sequence[tuple[int, str | bytes]]) -> list[MySQLResult | err.MySQLError]:
+    def exchange(self, commands: Sequence[tuple[int, str | bytes]]) -> list[Result | err.MySQLError]:
         """Send all commands at once, then read all answers, in order: one round trip. The last result stays current.
 
         Only for commands that answer with OK or rows, each below 16 MB. Raises only when the connection breaks.
@@ -157,7 +150,7 @@ class Link(Connection[Any]):
             payload = text.encode(self.encoding) if isinstance(text, str) else bytes(text)
             packets.append(struct.pack("<iB", len(payload) + 1, command) + payload)
         self._write_bytes(b"".join(packets))
-        answers: list[MySQLResult | err.MySQLError] = []
+        answers: list[Result | err.MySQLError] = []
         for _ in packets:
             self._next_seq_id = 1
             try:
@@ -173,21 +166,23 @@ class Link(Connection[Any]):
                 answers.append(self._result)
         return answers
 
-    def pipeline(self, commands: Sequence[tuple[int, str | bytes]]) -> list[MySQLResult]:
+    def pipeline(self, commands: Sequence[tuple[int, str | bytes]]) -> list[Result]:
         """Like `exchange`, for commands of ours: the first error is raised, after the last answer."""
         answers = self.exchange(commands)
         for answer in answers:
             if isinstance(answer, err.MySQLError):
                 raise answer
-        return [answer for answer in answers if isinstance(answer, MySQLResult)]
+        return [answer for answer in answers if isinstance(answer, Result)]
 
-    def queries(self, *statements: str | bytes) -> list[MySQLResult]:
+    def queries(self, *statements: str | bytes) -> list[Result]:
         """Run statements of ours in one round trip. See `exchange`."""
         return self.pipeline([(COMMAND.COM_QUERY, statement) for statement in statements])
 
     def scalar(self, statement: str) -> Any:
-        """The first column of the only row."""
+        """The first column of the only row of a question of ours; the application's result stays the current one."""
+        current = None if self.streaming else self._result
         (result,) = self.queries(statement)
+        self._result = current
         return result.rows[0][0]
 
     def finish(self) -> None:
@@ -196,12 +191,12 @@ class Link(Connection[Any]):
         if result is None:
             return
         if result.unbuffered_active:
-            result._finish_unbuffered_query()  # type: ignore[attr-defined]
+            result._finish_unbuffered_query()
         while self._result is not None and self._result.has_next:
             self._read_query_result()
         self._result = None
 
-    # Session state ---------------------------------------------------------------------------------------------
+    # Session state --------------------------------------------------------------------------------------------------
 
     def prepare(self, setup: Setup) -> None:
         """Bring the session into the state `setup`, from whatever it was left in."""
@@ -234,7 +229,7 @@ class Link(Connection[Any]):
             statements.append(f"SET autocommit = {int(setup.autocommit)}")
         return [(COMMAND.COM_QUERY, statement) for statement in (*statements, *setup.statements)]
 
-    # Health ----------------------------------------------------------------------------------------------------
+    # Health ---------------------------------------------------------------------------------------------------------
 
     @property
     def streaming(self) -> bool:
@@ -264,7 +259,7 @@ class Link(Connection[Any]):
 
     def discard(self) -> None:
         """Close without a word: for a connection that is broken, or belongs to another process."""
-        self._force_close()  # type: ignore[attr-defined]
+        self._force_close()
 
     def quit(self) -> None:
         """Close politely; never raises."""
@@ -276,12 +271,12 @@ class Link(Connection[Any]):
 _preferred: ssl.SSLContext | None = None
 
 
-def preferred_tls(connection: Connection[Any]) -> ssl.SSLContext:
+def preferred_tls(connection: Base) -> ssl.SSLContext:
     """PyMySQL's context for connections that take TLS where it is offered, made once.
 
     PyMySQL makes one per connection, and reading the system's certificates takes 30 ms each time.
     """
     global _preferred
     if _preferred is None:
-        _preferred = Connection._create_ssl_ctx(connection, {})
+        _preferred = Base._create_ssl_ctx(connection, {})
     return _preferred

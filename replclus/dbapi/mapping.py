@@ -75,9 +75,10 @@ class ClusterMap:
 class Knowledge:
     """What is remembered from one chart to the next.
 
-    `primary` is the name in the newest pulse. `newest` is the highest (epoch, beat) seen anywhere, `newest_at` when it was asked for. `advancing`: beats were seen
-    to grow, so a watchdog was at work. `offset_s` is our clock minus the beats' clock, the least seen in the present and
-    the previous window of ten seconds: the least is the truest, because news only ever arrives late.
+    `primary` is the name in the newest pulse. `newest` is the highest (epoch, beat) seen anywhere, `newest_at` when it was
+    asked for. `advancing`: beats were seen to grow, so a watchdog was at work. `offset_s` is our clock minus the beats'
+    clock, the least seen in the present and in the previous window of ten seconds: the least is the truest, because
+    news only ever arrives late.
     """
 
     cluster_id: str = ""

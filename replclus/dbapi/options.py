@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any, get_args
 from pymysql.connections import DEFAULT_CHARSET, Connection
 from pymysql.cursors import Cursor
 
-from replclus.config import is_url, load, parse_url
 from replclus.dbapi.link import Setup
 from replclus.dbapi.mapping import Node
 from replclus.dbapi.mode import Balance, Consistency
@@ -69,7 +69,7 @@ def read_options(keywords: Mapping[str, Any]) -> Options:
     """TypeError for a keyword that does not exist, ValueError for a value that cannot be, ConfigError for file or URL."""
     given = _renamed(keywords)
     cluster = given.pop("cluster", None)
-    if isinstance(cluster, str) and is_url(cluster):
+    if isinstance(cluster, str) and "://" in cluster:
         given = {**_from_url(cluster), **given}
         seeds: tuple[Node, ...] = given.pop("seeds")
     elif cluster is not None or not (given.get("host") or given.get("unix_socket")):
@@ -135,11 +135,29 @@ def _with_ours(options: Options, ours: Mapping[str, Any]) -> Options:
 
 
 def _from_file(path: str | Path | None) -> tuple[Node, ...]:
+    """The nodes of a replclus.toml. Read again only when the file has changed, because programs connect often."""
+    from replclus.config import DEFAULT_FILE, PATH_VARIABLE, load  # brings pydantic, which a URL would not need
+
+    shown = str(path or os.environ.get(PATH_VARIABLE) or DEFAULT_FILE)
+    try:
+        status = Path(shown).stat()
+        stamp = (str(Path.cwd()), status.st_ino, status.st_mtime_ns, status.st_size)
+    except OSError:
+        stamp = None
+    known = _FILES.get(shown)
+    if known is not None and known[0] == stamp:
+        return known[1]
     # An application must not depend on the passwords of accounts that it does not use.
     spec = load(path, accounts=False)
-    return tuple(
+    nodes = tuple(
         Node(name=node.name, host=node.host, port=node.port, socket=node.socket, weight=node.weight) for node in spec.nodes
     )
+    if stamp is not None:
+        _FILES[shown] = (stamp, nodes)
+    return nodes
+
+
+_FILES: dict[str, tuple[tuple[str, int, int, int], tuple[Node, ...]]] = {}
 
 
 def _from_address(given: Mapping[str, Any]) -> tuple[Node, ...]:
@@ -151,6 +169,8 @@ def _from_address(given: Mapping[str, Any]) -> tuple[Node, ...]:
 
 
 def _from_url(text: str) -> dict[str, Any]:
+    from replclus.config import parse_url
+
     url = parse_url(text)
     found: dict[str, Any] = {name: _value(name, value) for name, value in url.options.items()}
     for name, part in (("user", url.user), ("password", url.password), ("database", url.database)):

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pymysql import err
-from pymysql.connections import MySQLResult
 from pymysql.constants import COMMAND
 
 from replclus.dbapi.backends import Backends
@@ -20,6 +19,7 @@ from replclus.dbapi.errors import OutcomeUnknown, SessionLost, TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link
 from replclus.dbapi.outcome import Ledger, Outcome
+from replclus.dbapi.private import Result
 
 Send = Callable[[Link], object]
 
@@ -45,7 +45,7 @@ class Primary:
         self._outcome: Outcome = "not_committed"
         self._lost: Link | None = None
 
-    # One statement -----------------------------------------------------------------------------------------------------------
+    # One statement --------------------------------------------------------------------------------------------------
 
     def run(self, send: Send, *, repeatable: bool = False, undoable: bool = False, reads: bool = False) -> Link:
         """Run a statement that may write, and take note of what it did. See `do`; `reads`: it is a read all the same."""
@@ -146,7 +146,7 @@ class Primary:
         self.pinned = ""
         self._outcome = "not_committed"
 
-    # Transactions --------------------------------------------------------------------------------------------------------------
+    # Transactions ---------------------------------------------------------------------------------------------------
 
     def begin(self, sql: str | bytes) -> Link:
         """A BEGIN commits what is open, so that is done first, where its failure is understood."""
@@ -224,7 +224,7 @@ class Primary:
             return None
         return self._ended(link, "not_committed")
 
-    # Tracked writes ----------------------------------------------------------------------------------------------------------------
+    # Tracked writes -------------------------------------------------------------------------------------------------
 
     def send_tracked(self, link: Link, sql: str | bytes) -> None:
         """An autocommit write as a transaction with a token. The link's result is the statement's own.
@@ -244,7 +244,7 @@ class Primary:
             if isinstance(part, err.MySQLError):
                 link.queries("ROLLBACK")
                 raise part
-        assert isinstance(answer, MySQLResult)
+        assert isinstance(answer, Result)
         try:
             ledger.commit(link)
         except err.Error as error:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pymysql import err
-from pymysql.connections import MySQLResult
 
 from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import StatementRefused, TransactionLost
@@ -18,6 +17,7 @@ from replclus.dbapi.options import Options
 from replclus.dbapi.outcome import Ledger
 from replclus.dbapi.pool import Pool
 from replclus.dbapi.primary import Primary
+from replclus.dbapi.private import Result
 from replclus.dbapi.route import Routed
 from replclus.routing import Classified, StatementKind, Target
 
@@ -59,7 +59,7 @@ class Session:
             and (self.backends.setup.autocommit is not False or self.options.split_transactions)
         )
 
-    # Every statement -----------------------------------------------------------------------------------------------------
+    # Every statement ------------------------------------------------------------------------------------------------
 
     def run(self, verdict: Classified, sql: str | bytes, unbuffered: bool = False) -> Link:
         if verdict.target is Target.REPLICA and self.free:
@@ -154,7 +154,7 @@ class Session:
         self._look_around()
         return self._at(link, why or verdict.reason)
 
-    # Reads ---------------------------------------------------------------------------------------------------------------
+    # Reads ----------------------------------------------------------------------------------------------------------
 
     def _read_again(self, error: err.Error, link: Link, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
         """A read on a replica failed. Elsewhere, if it was the replica that failed and not the statement."""
@@ -202,7 +202,7 @@ class Session:
         except (err.Error, OSError):
             self.backends.drop_reader()
 
-    # Transactions ----------------------------------------------------------------------------------------------------------
+    # Transactions ---------------------------------------------------------------------------------------------------
 
     def _on_transaction(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
         primary = self.primary
@@ -283,7 +283,7 @@ class Session:
             self.last = link
         return link
 
-    # Session state ------------------------------------------------------------------------------------------------------------
+    # Session state --------------------------------------------------------------------------------------------------
 
     def _on_session(self, verdict: Classified, sql: str | bytes) -> Link:
         """SET, USE: done where we are, and remembered for every backend that joins."""
@@ -368,8 +368,8 @@ class Session:
         self.last = None
 
 
-def nothing_done() -> MySQLResult:
+def nothing_done() -> Result:
     """The result of a statement that had nothing left to do."""
-    result = MySQLResult(None)  # type: ignore[arg-type]  # it is only needed to read packets
+    result = Result(None)  # type: ignore[arg-type]  # it is only needed to read packets
     result.affected_rows = result.insert_id = 0
     return result

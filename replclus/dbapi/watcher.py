@@ -89,7 +89,7 @@ class Watcher:
         self._links: weakref.WeakSet[Link] = weakref.WeakSet()
         self.process = os.getpid()
 
-    # For connections ---------------------------------------------------------------------------------------------
+    # For connections ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """See to it that every node is being asked. Cheap when it already is."""
@@ -170,7 +170,7 @@ class Watcher:
         self._known = Knowledge()
         self._reset_threads()
 
-    # The threads ---------------------------------------------------------------------------------------------------
+    # The threads ----------------------------------------------------------------------------------------------------
 
     def _ask_for_ever(self, state: NodeState) -> None:
         prober = _Prober(state.node, self.options)

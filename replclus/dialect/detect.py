@@ -20,6 +20,9 @@ IDENTIFY = Statement(
     " OR Variable_name LIKE 'rpl\\_semi\\_sync\\_%\\_enabled'"
 )
 
+# They speak the protocol and claim a version of MySQL, but replicate in ways of their own.
+_IMITATORS = ("tidb", "vitess", "oceanbase", "proxysql", "singlestore")
+
 _NUMBERS = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)\.(\d+)", re.ASCII)
 
 
@@ -27,6 +30,8 @@ def detect(node: str, rows: Rows) -> Dialect:
     """From the rows of `IDENTIFY`. UnsupportedServer, naming `node`, for anything replclus was not made for."""
     variables = _variables(rows)
     flavour, version = _flavour(variables), _version(node, variables)
+    if any(name in _description(variables) for name in _IMITATORS):
+        raise UnsupportedServer(node, f"this is {_description(variables)}: {SUPPORTED}")
     match flavour:
         case Flavour.MARIADB if Version(10, 6, 0) <= version < Version(12, 0, 0):
             return MariadbDialect(version)
@@ -54,8 +59,11 @@ def _variables(rows: Rows) -> dict[str, str]:
 
 def _flavour(variables: dict[str, str]) -> Flavour:
     """Packagers change one or the other, so both are read. A distribution's MariaDB may only say `Debian 12` in its comment."""
-    text = f"{variables.get('version', '')} {variables.get('version_comment', '')}".lower()
-    return Flavour.MARIADB if "mariadb" in text else Flavour.MYSQL
+    return Flavour.MARIADB if "mariadb" in _description(variables) else Flavour.MYSQL
+
+
+def _description(variables: dict[str, str]) -> str:
+    return f"{variables.get('version', '')} {variables.get('version_comment', '')}".lower()
 
 
 def _version(node: str, variables: dict[str, str]) -> Version:

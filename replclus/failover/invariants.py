@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from replclus.failover.decision import OpenForWrites, Plan, Promote, Swap, Together, WaitApplied
 from replclus.model.gtid import GtidSet
-from replclus.model.record import ClusterRecord, MemberState
+from replclus.model.record import ClusterRecord
 
 
 class Violation(AssertionError):
@@ -64,5 +64,5 @@ def record_first(plan: Plan) -> None:
 def quarantined_never_promoted(record: ClusterRecord) -> None:
     """An errant or foreign node is never primary, and never acknowledges."""
     for member in record.members:
-        if member.state is MemberState.QUARANTINED and (member.name == record.primary or member.name in record.ackers):
-            raise Violation(f"{member.name} is quarantined, and primary or acker all the same")
+        if not member.admitted and (member.name == record.primary or member.name in record.ackers):
+            raise Violation(f"{member.name} is {member.state.value}, and primary or acker all the same")

@@ -16,6 +16,8 @@ from replclus.model.record import Operation, OperationKind, Phase
 def tick(view: ClusterView) -> Decision:
     """What is to be done now: what was begun first, then what a person asked for, then the table from the top."""
     record = view.record
+    if record.forming:
+        return Refuse(("`replclus init` has not finished: run it again",))
     if record.operation is not None:
         return _continue(view, record.operation)
     if record.paused:

@@ -133,7 +133,7 @@ def _is_quarantined(view: ClusterView, member: Member, facts: Facts) -> str | No
 
 
 def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
-    if member.state is MemberState.QUARANTINED or view.follows(facts, view.record.primary):
+    if not member.admitted or view.follows(facts, view.record.primary):
         return None
     if facts.channel is None:
         return "replicates from nobody"
@@ -141,7 +141,7 @@ def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
 
 
 def _receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
-    if member.state is MemberState.QUARANTINED or not view.follows(facts, view.record.primary) or facts.channel is None:
+    if not member.admitted or not view.follows(facts, view.record.primary) or facts.channel is None:
         return None
     receiver = facts.channel.receiver
     if not receiver.running:
@@ -158,7 +158,7 @@ def _applier_broken(view: ClusterView, member: Member, facts: Facts) -> str | No
 
 
 def _applier_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
-    follows = member.state is not MemberState.QUARANTINED and view.follows(facts, view.record.primary)
+    follows = member.admitted and view.follows(facts, view.record.primary)
     if not follows or facts.channel is None or facts.channel.applier.running or facts.channel.applier.errno:
         return None
     return "has stopped applying"
@@ -167,7 +167,7 @@ def _applier_stopped(view: ClusterView, member: Member, facts: Facts) -> str | N
 def _has_errant(view: ClusterView, member: Member, facts: Facts) -> str | None:
     """Only while it follows, and only against facts of the primary that are newer than its own."""
     primary = view.facts(view.record.primary)
-    if primary is None or not view.follows(facts, view.record.primary) or member.state is MemberState.QUARANTINED:
+    if primary is None or not view.follows(facts, view.record.primary) or not member.admitted:
         return None
     if view.primary.full_at < view.seen(member.name).full_at or primary.executed.contains(facts.executed):
         return None

@@ -142,6 +142,8 @@ def routing_map(view: ClusterView) -> Topology:
 def role(view: ClusterView, member: Member) -> Role:
     if member.state is MemberState.QUARANTINED:
         return Role.QUARANTINED
+    if member.state is MemberState.JOINING:
+        return Role.UNPROVISIONED
     if not view.seen(member.name).reach.alive:
         return Role.DOWN
     return Role.PRIMARY if member.name == view.record.primary else Role.REPLICA

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Facts, Observation, Reach
-from replclus.model.record import ClusterRecord, Member, MemberState, RequestKind
+from replclus.model.record import ClusterRecord, Member, RequestKind
 from replclus.model.spec import ClusterSpec
 
 NEVER = float("-inf")
@@ -82,8 +82,8 @@ class ClusterView:
                 yield member, facts
 
     def serving_replicas(self) -> Iterator[tuple[Member, Facts]]:
-        """Like `answering_replicas`, without the quarantined."""
-        return (pair for pair in self.answering_replicas() if pair[0].state is not MemberState.QUARANTINED)
+        """Like `answering_replicas`, of those that are admitted: without the quarantined and the joining."""
+        return (pair for pair in self.answering_replicas() if pair[0].admitted)
 
     def follows(self, facts: Facts, source: str) -> bool:
         """Is this replica configured to replicate from the member called `source`?"""

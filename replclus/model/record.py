@@ -72,6 +72,11 @@ class Member:
     state: MemberState = MemberState.ACTIVE
     why: str = ""
 
+    @property
+    def admitted(self) -> bool:
+        """Does it take part: is its data the cluster's, may it acknowledge and be elected?"""
+        return self.state in (MemberState.ACTIVE, MemberState.DRAINING)
+
 
 class RequestKind(StrEnum):
     SWITCHOVER = "switchover"

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from replclus.routing.balance import Backend, Balancer, balancer, eligible
 from replclus.routing.classify import Classifier, classifier, classify, route_json
+from replclus.routing.router import Destination, SessionState, decide
 from replclus.routing.sqlmode import SqlMode
 from replclus.routing.verdict import Classified, Hint, StatementKind, Target
 
 __all__ = [
+    "Backend",
+    "Balancer",
     "Classified",
     "Classifier",
+    "Destination",
     "Hint",
+    "SessionState",
     "SqlMode",
     "StatementKind",
     "Target",
+    "balancer",
     "classifier",
     "classify",
+    "decide",
+    "eligible",
     "route_json",
 ]

@@ -97,9 +97,11 @@ def _judge(assignments: Sequence[_Assignment], text: str, grammar: Grammar) -> C
             Target.TRANSACTION, "begins or ends transactions", StatementKind.SET_AUTOCOMMIT, variables=("autocommit",)
         )
     isolation = _level(text) or "UNKNOWN" if names & _ISOLATION else None
+    variables = tuple(sorted(name.lower() for name in names))
     if all(one.is_user_variable for one in assignments):
-        return Classified(Target.SESSION, "a user variable with a constant value", StatementKind.SET_USER_VARIABLE)
-    return _session(_STATE_REASON, tuple(sorted(n.lower() for n in names if not n.startswith("@"))), isolation)
+        reason = "a user variable with a constant value, kept on both sides"
+        return Classified(Target.SESSION, reason, StatementKind.SET_USER_VARIABLE, variables=variables)
+    return _session(_STATE_REASON, variables, isolation)
 
 
 def _level(text: str) -> str | None:

@@ -17,7 +17,9 @@ from replclus.routing.sqlmode import SqlMode
 from replclus.routing.verdict import StatementKind, Target
 from replclus.routing.wordlist import words
 
-_LOCKS = Finding(Target.PRIMARY, "a locking read: the locks must be taken where the writes are", StatementKind.WRITE)
+_LOCKS = Finding(
+    Target.PRIMARY, "a locking read: the locks must be taken where the writes are", StatementKind.LOCKING_READ
+)
 _WRITES = Finding(Target.PRIMARY, "contains a statement that writes", StatementKind.WRITE)
 _INTO = Finding(
     Target.PRIMARY, "SELECT … INTO leaves a file or a variable on one server", StatementKind.WRITE, pins=True
@@ -65,7 +67,13 @@ _DESCRIPTIVE = words(
 _SEQUENCE_COLUMNS = frozenset({"NEXTVAL", "CURRVAL", "LASTVAL"})
 _QUALIFIED_MARKS = (*sorted(SYSTEM_SCHEMAS), *sorted(_SEQUENCE_COLUMNS))
 # More severe first: what is reported, and what decides, when a statement holds several.
-_SEVERITY = (StatementKind.UNKNOWN, StatementKind.WRITE, StatementKind.LOCK, StatementKind.UNLOCK)
+_SEVERITY = (
+    StatementKind.UNKNOWN,
+    StatementKind.WRITE,
+    StatementKind.LOCKING_READ,
+    StatementKind.LOCK,
+    StatementKind.UNLOCK,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Target(StrEnum):
 
 class StatementKind(StrEnum):
     READ = "read"
+    # FOR UPDATE, LOCK IN SHARE MODE: returns rows, and holds their locks until the transaction ends.
+    LOCKING_READ = "locking_read"
     WRITE = "write"
     # CREATE, ALTER, DROP, GRANT ...: a write that also commits an open transaction.
     DDL = "ddl"
@@ -72,7 +74,8 @@ class Classified:
     `pins`: it makes or reads state that lives on one connection only (a temporary table, a lock, a user variable).
     `schema`: the schema a USE changes to, as written without its quotes.
     `isolation`: the level a SET asks for, in the server's spelling with spaces; "UNKNOWN" if the text does not tell.
-    `variables`: lower-case names of the session variables a SET changes.
+    `variables`: lower-case names of what a SET changes: session variables, user variables with their @, "names",
+    "transaction", "role".
     """
 
     target: Target

@@ -45,9 +45,7 @@ class Server:
         audit: Audit | None = None,
     ) -> None:
         self.node = node
-        self._line = Line(
-            node, account, clock=clock, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s, audit=audit
-        )
+        self._line = Line(node, account, clock=clock, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s, audit=audit)
 
     def close(self) -> None:
         """Hang up. The next verb connects anew."""

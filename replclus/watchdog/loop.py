@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from replclus.errors import ConfigError
-from replclus.events import Decided, Event, PrimaryChanged, ProblemAppeared, ProblemGone, Report
+from replclus.events import Decided, PrimaryChanged, ProblemAppeared, ProblemGone, Report
 from replclus.failover import machine
 from replclus.failover.decision import Act, Decision, Wait
 from replclus.failover.diagnose import doubted_since
@@ -25,6 +25,7 @@ from replclus.store.secrets import Secrets
 from replclus.watchdog.board import Board
 from replclus.watchdog.executor import Executor
 from replclus.watchdog.hands import Hands
+from replclus.watchdog.journal import Journal
 from replclus.watchdog.prober import Prober
 from replclus.watchdog.pulse import BeatClock, Pulse
 
@@ -42,7 +43,7 @@ class _Doubt:
 
 
 class Watchdog:
-    """The night shift of one cluster. `report` is called from several threads, one event at a time."""
+    """The night shift of one cluster, good for one `run`. `report` is called from several threads, one event at a time."""
 
     def __init__(
         self,
@@ -56,7 +57,8 @@ class Watchdog:
         self._store = store
         self._secrets = secrets
         self._clock = clock
-        self._report = _one_at_a_time(report)
+        self._journal = Journal(store, report)
+        self._report = self._journal.tell
         self._board = Board(clock)
         self._beats = BeatClock(clock=clock)
         self._problems: dict[tuple[str, str | None], Problem] = {}
@@ -73,6 +75,8 @@ class Watchdog:
         with ExitStack() as stack:
             lock = stack.enter_context(self._store.lock("watchdog"))
             record = self._load()
+            self._journal.start()
+            stack.callback(self._journal.stop)
             timings = self._spec.timings
             probers = {
                 node.name: Prober(node, self._secrets.watchdog, timings, self._board, self._clock) for node in self._spec.nodes
@@ -212,12 +216,3 @@ class Watchdog:
             self._report(PrimaryChanged(old=self._doubt.primary, new=after.primary, epoch=after.epoch, outage_ms=outage_ms))
             self._doubt = None
 
-
-def _one_at_a_time(report: Report) -> Report:
-    lock = threading.Lock()
-
-    def told(event: Event) -> None:
-        with lock:
-            report(event)
-
-    return told

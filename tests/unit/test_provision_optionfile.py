@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def test_saving_keeps_the_mode_and_leaves_nothing_else_behind(tmp_path: Path) ->
     optionfile.save(path, "new")
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert os.listdir(tmp_path) == ["my.cnf"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["my.cnf"]
 
 
 def test_saving_through_a_link_replaces_the_file_and_not_the_link(tmp_path: Path) -> None:

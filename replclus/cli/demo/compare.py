@@ -52,11 +52,12 @@ class Comparison:
     contents: tuple[Contents, ...]
     lost: tuple[str, ...]
     """One sentence for every acknowledged write that a server has not."""
-    lost_writes: int
 
     @property
     def checksums_equal(self) -> bool:
-        return len({tuple(sorted((name, one.sha256) for name, one in each.sums.items())) for each in self.contents}) == 1
+        return (
+            len({tuple(sorted((name, one.rows, one.sha256) for name, one in each.sums.items())) for each in self.contents}) == 1
+        )
 
 
 def compare(spec: ClusterSpec, flavour: Flavour, primary: str, writes: Iterable[Write]) -> Comparison:
@@ -77,7 +78,7 @@ def judge(contents: tuple[Contents, ...], writes: Iterable[Write]) -> Comparison
         f"{write.kind.value} of order {write.order_id}, acknowledged by {write.node}, is not on {', '.join(nodes)}"
         for write, nodes in missing.items()
     )
-    return Comparison(contents, sentences, len(missing))
+    return Comparison(contents, sentences)
 
 
 def _has(placed: Placed | None, write: Write) -> bool:

@@ -56,7 +56,7 @@ class Show:
     def progress(self, what: str) -> Iterator[Bar]:
         """A bar that goes away when it is full. Lines printed meanwhile appear above it."""
         columns = (TextColumn("         {task.description}"), BarColumn(40), MofNCompleteColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
             yield Bar(progress, what)
 
     def traffic(self, spec: ClusterSpec, history: History) -> None:
