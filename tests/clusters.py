@@ -115,6 +115,13 @@ class Cluster:
             cursor.execute(sql)
             return tuple(cursor.fetchall())
 
+    def writable(self, name: str) -> bool:
+        """Does it answer, and take writes?"""
+        try:
+            return self.rows(name, "SELECT @@global.read_only") == ((0,),)
+        except pymysql.err.OperationalError:
+            return False
+
     def run(self, name: str, *statements: str) -> None:
         with self.connect(name) as connection, connection.cursor() as cursor:
             for statement in statements:

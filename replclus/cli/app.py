@@ -17,9 +17,8 @@ from typing import Annotated
 import typer
 
 from replclus.cli import cluster, demo_command, route, sandbox, status
+from replclus.cli.main import INTERRUPTED
 from replclus.errors import Refused, ReplclusError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="replclus",
@@ -71,10 +70,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         app(args=list(arguments), prog_name="replclus")
     except SystemExit as ending:
+        if ending.code == INTERRUPTED:
+            _last_line("interrupted")
         return _code(ending)
-    except KeyboardInterrupt:
-        _last_line("interrupted")
-        return INTERRUPTED
     except ReplclusError as error:
         if os.environ.get("REPLCLUS_DEBUG"):
             traceback.print_exc()

@@ -13,6 +13,7 @@ import typer
 
 from replclus import config as configuration
 from replclus.cli import terminal
+from replclus.cli.main import INTERRUPTED
 from replclus.cli.opened import load_or_rebuild, open_cluster
 from replclus.cli.options import Config, Json, known_node
 from replclus.model.record import Request, RequestKind
@@ -67,7 +68,7 @@ def watchdog(config: Config = None, as_json: Json = False) -> None:
         terminal.say(f"watching {cluster.spec.name}: epoch {cluster.record.epoch}, primary {cluster.record.primary}", "dim")
         Watchdog(cluster.spec, cluster.store, cluster.secrets, terminal.EventLines(as_json=as_json)).run(stop)
     if signal.SIGINT in received:
-        raise KeyboardInterrupt
+        raise SystemExit(INTERRUPTED)
 
 
 def switchover(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+
+INTERRUPTED = 130
 
 # What `pip install 'replclus[ops]'` brings; a bare `pip install replclus` is the library alone.
 _OPS_PACKAGES = frozenset({"typer", "rich", "sqlparse", "fabric", "dns"})
@@ -10,6 +13,7 @@ _OPS_PACKAGES = frozenset({"typer", "rich", "sqlparse", "fabric", "dns"})
 
 def main() -> None:
     """Run the command line and leave with its exit code: 0 done, 1 failed or refused, 2 wrong usage or configuration."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         from replclus.cli.app import run
     except ModuleNotFoundError as missing:
@@ -20,6 +24,11 @@ def main() -> None:
         )
         raise SystemExit(2) from None
     raise SystemExit(run(sys.argv[1:]))
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Ctrl-C ends a command like a decision of its own: what it opened is closed, and nobody sees a traceback."""
+    raise SystemExit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -17,15 +17,13 @@ from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import ClusterMap, Node
 from replclus.dbapi.options import Options
 from replclus.dbapi.pool import Pool
+from replclus.dbapi.turns import Turns
 from replclus.dbapi.watcher import NodeState
 
 # How long a read waits for a replica to apply what its session has seen, before it goes to the primary.
 CATCH_UP_S_MAX = 0.3
 # A replica that kept a read waiting in vain is not waited for again for this long.
 BEHIND_FOR_S = 1.0
-# A session stays on one replica for a while, because changing costs it two questions about positions. How far the
-# replicas' counts may drift apart: 1/60 of all reads, within these bounds.
-TURN_MIN, TURN_MAX = 4, 64
 
 
 class Backends:
@@ -42,6 +40,7 @@ class Backends:
         # True while the reader needs no look: same map, nothing written since, and it has caught up.
         self.ready = False
         self.reader_state: NodeState | None = None
+        self.turns = Turns(options, pool)
         self.seen: Seen | None = None
         self._token = options.causality_token
         # The link on which this session has last read, while the position it saw there is not yet in `seen`.
@@ -206,44 +205,17 @@ class Backends:
         link = self.reader
         if link is not None and (link.streaming or link.in_transaction) and link._sock is not None and not link.broken_off:
             return link
-        candidates = self._candidates(current)
+        candidates = self.turns.candidates(current)
         tried: set[str] = set()
-        while candidates:
-            state = self._choose(candidates, tried)
+        while True:
+            state = self.turns.choose(candidates, tried, self.reader_state if link is not None else None)
             if state is None:
                 return None
-            ready = self._reach(state, current)
-            if ready is not None:
-                return ready
+            found = self._reach(state, current)
+            if found is not None:
+                return found
+            link = self.reader
             tried.add(state.node.name)
-        return None
-
-    def _candidates(self, current: ClusterMap) -> list[NodeState]:
-        states = [self.watcher.state_of(node) for node in current.replicas]
-        if self.options.consistency == "bounded":
-            oldest = time.monotonic() - self.options.max_lag_ms / 1000
-            states = [state for state in states if state.as_of >= oldest]
-        return states
-
-    def _choose(self, candidates: list[NodeState], tried: set[str]) -> NodeState | None:
-        """The present replica while its turn lasts, then the one with the fewest reads for its weight."""
-        left = [state for state in candidates if state.node.name not in tried]
-        if not left:
-            return None
-        present = self.reader_state
-        if present in left and self.reader is not None and present.reads < present.turn_ends:
-            return present
-        left.sort(key=lambda state: state.reads / state.node.weight)
-        chosen = left[0]
-        if len(left) > 1:
-            total = sum(state.reads for state in left)
-            slack = max(TURN_MIN, min(TURN_MAX, total // 60)) if self.session else 1
-            following = left[1]
-            until = following.reads / following.node.weight * chosen.node.weight
-            chosen.turn_ends = max(chosen.reads + 1, int(until) + slack)
-        else:
-            chosen.turn_ends = chosen.reads + TURN_MAX
-        return chosen
 
     def _reach(self, state: NodeState, current: ClusterMap) -> Link | None:
         """A link to this replica, caught up with the session; None if it cannot be had."""
@@ -266,7 +238,7 @@ class Backends:
             self.drop_reader()
             self.watcher.alarm()
             return None
-        self.ready = True
+        self.ready = not self.turns.bounded
         return link
 
     # Causality ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ server that was demoted still answers reads from a past that nobody else shares.
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -17,7 +18,9 @@ from pymysql import err
 
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import Address, Node
+from replclus.dbapi.mode import Balance
 from replclus.dbapi.watcher import Watcher
+from replclus.routing import Balancer, balancer
 
 IDLE_MAX = 32
 IDLE_S_MAX = 300.0
@@ -31,6 +34,19 @@ class Pool:
         self.options = options
         self.process = os.getpid()
         self._idle: dict[Address, deque[Link]] = {}
+        # Reads given out in turns, see turns.Turns. Threads may lose a few; it only paces them.
+        self.reads = 0
+        self._balancers: dict[Balance, Balancer] = {}
+
+    def balancer(self, name: Balance) -> Balancer:
+        """Shared by all connections, so that together they are even."""
+        if name not in self._balancers:
+            self._balancers[name] = balancer(name, random.random)
+        return self._balancers[name]
+
+    def in_use(self, node: Node) -> int:
+        """Connections of this process to `node` that somebody holds."""
+        return max(0, self.watcher.count(node) - len(self._idle.get(node.address, ())))
 
     def take(self, node: Node, setup: Setup, *, term: tuple[int, int]) -> Link:
         """A connection to `node` in the state `setup`. `pymysql.err.Error` if none can be made. Nothing was sent then."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from pymysql import err
 
 from replclus.dbapi.backends import Backends
-from replclus.dbapi.errors import StatementRefused, TransactionLost
+from replclus.dbapi.errors import StatementRefused
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link, Setup
 from replclus.dbapi.options import Options
@@ -18,14 +17,26 @@ from replclus.dbapi.outcome import Ledger
 from replclus.dbapi.pool import Pool
 from replclus.dbapi.primary import Primary
 from replclus.dbapi.private import Result
+from replclus.dbapi.replica import Replica
 from replclus.dbapi.route import Routed
-from replclus.routing import Classified, StatementKind, Target
+from replclus.routing import Classified, Destination, SessionState, StatementKind, Target, decide
 
 # Session statements are replayed on every new backend. Beyond this many the session stays on the primary instead.
 REPLAYED_MAX = 64
 _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
-# Isolation levels under which a read is not the same on a replica: it would take locks, or see what is not committed.
-_PRIMARY_ISOLATION = frozenset({"SERIALIZABLE", "READ UNCOMMITTED", "UNKNOWN"})
+_A_READ = Classified(Target.REPLICA, "a plain read", StatementKind.READ, is_select_like=True)
+# Done on one side now and on the other before it is used.
+_SHARED = frozenset({StatementKind.USE, StatementKind.SET_SESSION, StatementKind.SET_USER_VARIABLE, StatementKind.SET_AUTOCOMMIT})
+_SHAPES = frozenset(
+    {
+        StatementKind.BEGIN,
+        StatementKind.BEGIN_READ_ONLY,
+        StatementKind.COMMIT,
+        StatementKind.ROLLBACK,
+        StatementKind.SAVEPOINT,
+        StatementKind.SET_TRANSACTION,
+    }
+)
 
 
 class Session:
@@ -35,81 +46,112 @@ class Session:
         self.options = options
         self.backends = Backends(options, pool)
         self.primary = Primary(self.backends, Ledger() if options.track_outcome else None)
+        self.replica = Replica(self.backends)
         self.last: Link | None = None
+        self._guest: Link | None = None
         self.routed: Routed | None = None
-        # A transaction is open on the reader: an explicit READ ONLY one, or an implicit one that has shown rows.
-        self._read_only = False
-        self._shown = False
         # The next transaction was shaped (SET TRANSACTION): it is begun on the primary, which has heard it.
         self._shaped = False
-        self._isolated = False
+        self._isolation: str | None = None
         self._replayed: dict[tuple[str, ...], str | bytes] = {}
         self.free = False
         self._look_around()
 
-    def _look_around(self) -> None:
-        """`free`: as far as this session is concerned, a read may go to a replica."""
-        primary = self.primary
-        self.free = (
-            primary.transaction is None
-            and not primary.pinned
-            and not self._shaped
-            and not self._isolated
-            and self.options.consistency != "strong"
-            and (self.backends.setup.autocommit is not False or self.options.split_transactions)
+    def _state(self) -> SessionState:
+        setup = self.backends.setup
+        return SessionState(
+            transaction_on="primary" if self.primary.transaction is not None else "replica" if self.replica.in_transaction else None,
+            transaction_read_only=self.replica.read_only,
+            autocommit=setup.autocommit is not False,
+            split_transactions=self.options.split_transactions,
+            pinned_to="primary" if self.primary.pinned or self._shaped else None,
+            consistency=self.options.consistency,
+            isolation=self._isolation,
+            schema=setup.database,
         )
+
+    def _look_around(self) -> None:
+        """`free`: every plain read goes to a replica, whatever else it is. Spares most statements the question."""
+        self.free = decide(_A_READ, self._state()).role == "replica"
 
     # Every statement ------------------------------------------------------------------------------------------------
 
     def run(self, verdict: Classified, sql: str | bytes, unbuffered: bool = False) -> Link:
-        if verdict.target is Target.REPLICA and self.free:
+        if self.free and verdict.target is Target.REPLICA and verdict.hint is None:
             backends = self.backends
-            link, state = backends.reader, backends.reader_state
-            if (
-                link is None
-                or state is None
-                or not (
-                    link.server_status & IN_TRANSACTION
-                    or (backends.ready and backends.map is backends.watcher.map and state.reads < state.turn_ends)
-                )
+            link = backends.reader
+            if link is None or not (
+                link.server_status & IN_TRANSACTION
+                or (backends.ready and backends.turns.left > 0 and backends.map is backends.watcher.map)
             ):
                 link = backends.get_reader()
                 if link is None:
                     return self._on_primary(verdict, sql, unbuffered, "no replica serves this read now")
-                state = backends.reader_state
             try:
                 link.query(sql, unbuffered)
             except err.Error as error:
-                return self._read_again(error, link, verdict, sql, unbuffered)
-            state.reads += 1  # type: ignore[union-attr]  # there is one whenever there is a reader
+                return self._read(verdict, verdict.reason, sql, unbuffered, (link, error))
+            backends.turns.left -= 1
             backends.unplaced = self.last = link
             if link.server_status & IN_TRANSACTION:
-                self._shown = True
+                self.replica.shown = True
             self.routed = (link.node.name, "replica", verdict.reason)
             return link
         return self._elsewhere(verdict, sql, unbuffered)
 
     def _elsewhere(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
-        match verdict.target:
-            case Target.REFUSE:
-                raise StatementRefused(verdict.reason)
-            case Target.SESSION:
-                return self._on_session(verdict, sql)
-            case Target.TRANSACTION:
-                return self._on_transaction(verdict, sql, unbuffered)
-            case Target.LAST_USED if self.last is not None and self.last in self.backends.held():
-                return self._here(self.last, verdict, sql, unbuffered)
-            case _ if self._read_only and self.backends.reader is not None:
-                # Whatever comes inside of a READ ONLY transaction is answered by the server that has it.
-                return self._here(self.backends.reader, verdict, sql, unbuffered)
-            case _:
-                return self._on_primary(verdict, sql, unbuffered)
+        to = decide(verdict, self._state())
+        if to.role == "refuse":
+            raise StatementRefused(to.reason)
+        if to.role == "node":
+            return self._on_node(to, sql)
+        if verdict.kind in _SHARED:
+            return self._on_session(verdict, sql)
+        if verdict.kind in _SHAPES:
+            return self._on_transaction(verdict, sql, unbuffered)
+        if to.role == "last_used" and self.last is not None and self.last in self.backends.held():
+            return self._here(self.last, to.reason, sql, unbuffered)
+        if to.role == "replica":
+            return self._on_replica(verdict, to.reason, sql, unbuffered)
+        return self._on_primary(verdict, sql, unbuffered, to.reason)
 
-    def _here(self, link: Link, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
+    def _on_replica(self, verdict: Classified, reason: str, sql: str | bytes, unbuffered: bool) -> Link:
+        if self.replica.read_only and self.backends.reader is not None:
+            # Whatever comes inside of a READ ONLY transaction is answered by the server that has it.
+            return self._here(self.backends.reader, reason, sql, unbuffered)
+        return self._read(verdict, reason, sql, unbuffered)
+
+    def _read(
+        self,
+        verdict: Classified,
+        reason: str,
+        sql: str | bytes,
+        unbuffered: bool,
+        failed: tuple[Link, err.Error] | None = None,
+    ) -> Link:
+        link = self.replica.read(lambda link: link.query(sql, unbuffered), failed)
+        if link is None:
+            return self._on_primary(verdict, sql, unbuffered, "no replica can do this read now")
+        return self._at(link, reason)
+
+    def _on_node(self, to: Destination, sql: str | bytes) -> Link:
+        """What a hint sends to a named server goes there, over a connection for the occasion, and nowhere else."""
+        backends = self.backends
+        node = next((s.node for s in list(backends.watcher.states.values()) if s.node.name == to.node), None)
+        if node is None:
+            raise StatementRefused(f"the hint names {to.node}, which is not a node of this cluster")
+        if self._guest is not None:
+            self._guest.quit()
+        self._guest = link = backends.pool.take(node, backends.setup, term=backends.watcher.map.term)
+        link.query(sql)
+        self.last, self.routed = None, (node.name, "node", to.reason)
+        return link
+
+    def _here(self, link: Link, reason: str, sql: str | bytes, unbuffered: bool) -> Link:
         """On this link or not at all."""
         link.dirty = True
         link.query(sql, unbuffered)
-        return self._at(link, verdict.reason)
+        return self._at(link, reason)
 
     def _at(self, link: Link, reason: str) -> Link:
         self.last = link
@@ -137,7 +179,7 @@ class Session:
                 link.server_status |= IN_TRANSACTION
 
         if primary.transaction is None:
-            self.end_reads()
+            self.replica.end()
         try:
             link = primary.run(
                 send,
@@ -154,54 +196,6 @@ class Session:
         self._look_around()
         return self._at(link, why or verdict.reason)
 
-    # Reads ----------------------------------------------------------------------------------------------------------
-
-    def _read_again(self, error: err.Error, link: Link, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
-        """A read on a replica failed. Elsewhere, if it was the replica that failed and not the statement."""
-        deadline = self.backends.deadline()
-        while True:
-            fate = fate_of(error, broken=link._sock is None)
-            if fate is Fate.REFUSED and not link.in_transaction:
-                return self._on_primary(verdict, sql, unbuffered, "the replica refused it as a write")
-            if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
-                raise error
-            self._forget_reader(link, sentence(error))
-            if time.monotonic() >= deadline:
-                raise error
-            again = self.backends.get_reader()
-            if again is None:
-                return self._on_primary(verdict, sql, unbuffered, "no replica serves this read now")
-            link = again
-            try:
-                link.query(sql, unbuffered)
-            except err.Error as another:
-                error = another
-                continue
-            self.backends.unplaced = link
-            self._shown = link.in_transaction
-            return self._at(link, verdict.reason)
-
-    def _forget_reader(self, link: Link, why: str) -> None:
-        """The reader broke. A transaction that had shown rows there cannot go on elsewhere."""
-        began = self._shown or self._read_only
-        link.discard()
-        self.backends.drop_reader()
-        self.backends.watcher.alarm()
-        self._shown = self._read_only = False
-        if began:
-            raise TransactionLost(link.node.name, link.broken_off or why)
-
-    def end_reads(self) -> None:
-        """End the transaction on the reader, in which nothing can have been written."""
-        reader = self.backends.reader
-        self._shown = self._read_only = False
-        if reader is None or reader.streaming or not reader.in_transaction:
-            return
-        try:
-            reader.queries("ROLLBACK")
-        except (err.Error, OSError):
-            self.backends.drop_reader()
-
     # Transactions ---------------------------------------------------------------------------------------------------
 
     def _on_transaction(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
@@ -209,16 +203,14 @@ class Session:
         match verdict.kind:
             case StatementKind.BEGIN:
                 return self._at(self.begin(sql), verdict.reason)
-            case StatementKind.BEGIN_READ_ONLY if self.free or primary.transaction is not None:
+            case StatementKind.BEGIN_READ_ONLY:
                 return self._begin_read_only(verdict, sql)
             case StatementKind.COMMIT:
                 return self._at(self.commit(sql) or self._idle(sql), verdict.reason)
             case StatementKind.ROLLBACK:
                 return self._at(self.rollback(sql) or self._idle(sql), verdict.reason)
-            case StatementKind.SET_AUTOCOMMIT:
-                return self._on_session(verdict, sql)
-            case StatementKind.SAVEPOINT if self._read_only and self.backends.reader is not None:
-                return self._here(self.backends.reader, verdict, sql, unbuffered)
+            case StatementKind.SAVEPOINT if self.replica.read_only and self.backends.reader is not None:
+                return self._here(self.backends.reader, verdict.reason, sql, unbuffered)
             case StatementKind.SAVEPOINT if primary.transaction is None and self.backends.setup.autocommit is False:
                 # A savepoint and what follows it must be in one place, and that may turn out to be a write.
                 self.begin("BEGIN")
@@ -241,7 +233,7 @@ class Session:
         return link
 
     def begin(self, sql: str | bytes = "BEGIN") -> Link:
-        self.end_reads()
+        self.replica.end()
         try:
             link = self.primary.begin(sql)
         finally:
@@ -251,26 +243,18 @@ class Session:
 
     def _begin_read_only(self, verdict: Classified, sql: str | bytes) -> Link:
         self.commit()
-        link = self.backends.get_reader() if self.free else None
+        link = self.replica.begin(sql) if self.free else None
         if link is None:
             return self._on_primary(verdict, sql, False, "no replica serves this transaction now")
-        try:
-            link.query(sql)
-        except err.Error as error:
-            if fate_of(error, broken=link._sock is None) is Fate.ANSWERED:
-                raise
-            self._forget_reader(link, sentence(error))
-            return self._begin_read_only(verdict, sql)
-        self._read_only = True
         return self._at(link, verdict.reason)
 
     def commit(self, sql: str | bytes = "COMMIT") -> Link | None:
         """End the transaction, wherever it is. None if nothing was open on the primary: then nothing can be lost."""
-        self.end_reads()
+        self.replica.end()
         return self._end(lambda: self.primary.commit(sql))
 
     def rollback(self, sql: str | bytes = "ROLLBACK") -> Link | None:
-        self.end_reads()
+        self.replica.end()
         return self._end(lambda: self.primary.rollback(sql))
 
     def _end(self, end: Callable[[], Link | None]) -> Link | None:
@@ -303,7 +287,7 @@ class Session:
             self._replayed[key] = sql
             setup = replace(setup, statements=tuple(self._replayed.values()))
         if verdict.isolation is not None:
-            self._isolated = verdict.isolation in _PRIMARY_ISOLATION
+            self._isolation = verdict.isolation
         self.adopt(setup, link, lambda other: other.query(sql))
         return self._at(link, verdict.reason)
 
@@ -330,7 +314,7 @@ class Session:
                 except err.Error as error:
                     if fate_of(error, broken=link._sock is None) is Fate.ANSWERED:
                         raise
-                    self._forget_reader(link, sentence(error))
+                    self.replica.forget(link, sentence(error))
                 else:
                     self.last = link
                     return link
@@ -364,8 +348,10 @@ class Session:
                 writer.queries("BEGIN", farewell, "COMMIT")
             except (err.Error, OSError):
                 self.backends.drop_writer()
+        if self._guest is not None:
+            self._guest.quit()
         self.backends.release()
-        self.last = None
+        self.last = self._guest = None
 
 
 def nothing_done() -> Result:

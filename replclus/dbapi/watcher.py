@@ -24,6 +24,7 @@ from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import NEVER, Address, Answer, Chart, ClusterMap, Knowledge, Node, chart
 from replclus.model.spec import Flavour
 from replclus.model.topology import PulseRow, Topology
+from replclus.routing.balance import ewma
 
 INTERVAL_S = 0.25
 ALARM_INTERVAL_S = 0.02
@@ -41,7 +42,7 @@ _NO_PULSE = frozenset({1044, 1049, 1054, 1142, 1143, 1146})
 class NodeState:
     """What is known of one node and changes too often for the map. Written by its own thread, read by all others."""
 
-    __slots__ = ("answer", "applied", "as_of", "behind_until", "node", "reads", "silent_since", "thread", "turn_ends")
+    __slots__ = ("answer", "applied", "as_of", "behind_until", "latency_ms", "node", "silent_since", "thread")
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -50,9 +51,8 @@ class NodeState:
         self.applied = ""
         self.as_of = NEVER
         self.silent_since: float | None = None
-        # Reads sent there by this process, and how many it may have before another node's turn comes.
-        self.reads = 0
-        self.turn_ends = 0
+        # How long it takes to answer a question, on average.
+        self.latency_ms = 0.0
         # It made a read wait in vain: until then, do not wait for it again.
         self.behind_until = NEVER
         self.thread: threading.Thread | None = None
@@ -150,6 +150,11 @@ class Watcher:
             found = [link for link in self._links if link._sock is not None and link.thread_id() == thread_id]
         return max(found, key=lambda link: link.connected_at, default=None)
 
+    def count(self, node: Node) -> int:
+        """Open links of this process to `node`."""
+        with self._changed:
+            return sum(1 for link in self._links if link._sock is not None and link.node.address == node.address)
+
     def state_of(self, node: Node) -> NodeState:
         return self.states[node.address]
 
@@ -207,6 +212,7 @@ class Watcher:
             state.answer = answer
             if answer.reached:
                 state.applied, state.silent_since = applied, None
+                state.latency_ms = ewma(state.latency_ms, (time.monotonic() - answer.asked_at) * 1000)
             elif state.silent_since is None:
                 state.silent_since = answer.asked_at
             answers = {address: s.answer for address, s in self.states.items() if s.answer is not None}

@@ -13,7 +13,7 @@ from replclus.events import Event, Report, Warned
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec
 from replclus.provision import hosts as account_hosts
-from replclus.provision.inspection import Inspection
+from replclus.provision.inspection import Inspection, Unfit
 from replclus.provision.look import Access, Connect, connect_with, inspect, side_by_side
 from replclus.provision.planning import plan
 from replclus.provision.preflight import complaints, warnings
@@ -113,7 +113,7 @@ def _look(access: Access, store: Store, servers: dict[str, Server], resolve: acc
     """Reads only. PreflightFailed if there is anything to complain about."""
     spec = access.spec
     record = store.load()
-    seen = side_by_side(lambda server: inspect(server, access), tuple(servers.values()))
+    seen = _inspect_all(access, servers, record.primary if record else spec.first_primary.name)
     fit = tuple(one for one in seen if isinstance(one, Inspection))
     lost = record is None and len(fit) == len(seen) and _is_ours(fit)
     if lost and access.secrets is not None:
@@ -122,6 +122,14 @@ def _look(access: Access, store: Store, servers: dict[str, Server], resolve: acc
         raise PreflightFailed(against)
     wanted = account_hosts.account_hosts(spec, (one.seen_from for one in fit), resolve)
     return _Situation(record, fit, plan(spec, record, fit, wanted), lost)
+
+
+def _inspect_all(access: Access, servers: dict[str, Server], primary: str) -> list[Inspection | Unfit]:
+    """In the order of the configuration. The primary is asked last, so that nobody seems to have more than it only because
+    what a killed `init` was doing went on in between."""
+    replicas = [name for name in servers if name != primary]
+    found = dict(zip(replicas, side_by_side(lambda name: inspect(servers[name], access), replicas), strict=True))
+    return [found[name] if name in found else inspect(server, access) for name, server in servers.items()]
 
 
 def _is_ours(seen: tuple[Inspection, ...]) -> bool:

@@ -79,6 +79,8 @@ def inspect(server: Server, access: Access) -> Inspection | Unfit:
 
 def _inspect(server: Server, access: Access) -> Inspection:
     dialect, durability = server.dialect, access.spec.durability
+    # Before the identity: a replica that is just receiving both must not look like one that has only data.
+    schemas = server.user_schemas()
     identity = server.identity()
     seen = server.observe()
     if seen.facts is None:
@@ -91,7 +93,7 @@ def _inspect(server: Server, access: Access) -> Inspection:
         variables=server.variables(),
         settings=settings,
         lines=option_file_lines(dialect, settings, durability),
-        schemas=server.user_schemas(),
+        schemas=schemas,
         own_schema=bool(server.run(_OWN_SCHEMA)),
         seen_from=str(server.run(_SEEN_FROM)[0]["host"]),
         accounts=accounts,

@@ -76,18 +76,18 @@ class Classifier:
         return verdicts[0] if len(verdicts) == 1 else _together(verdicts)
 
 
-def _split(words: Sequence[str]) -> list[Sequence[str]]:
-    """At each `;`. Nothing behind the last one is no statement."""
+def _split(words: list[str]) -> list[list[str]]:
+    """At each `;`. Nothing behind the last ones is no statement."""
     if ";" not in words:
         return [words]
-    parts: list[Sequence[str]] = []
-    begin = 0
-    while ";" in words[begin:]:
-        end = words.index(";", begin)
-        parts.append(words[begin:end])
-        begin = end + 1
-    if begin < len(words) or not parts:
-        parts.append(words[begin:])
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == ";":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    while len(parts) > 1 and not parts[-1]:
+        parts.pop()
     return parts
 
 

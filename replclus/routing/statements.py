@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from replclus.model.spec import Flavour
 from replclus.routing.assignments import classify_set, inner_statement
+from replclus.routing.lexer import COMMENT
 from replclus.routing.scan import Grammar, scan
 from replclus.routing.verdict import Classified, StatementKind, Target, primary, refuse, replica, unknown
 from replclus.routing.wordlist import words
@@ -227,7 +228,10 @@ def _get(statement: Statement) -> Classified:
     return unknown("GET of something that is not known")
 
 
-_IMMEDIATE = re.compile(r"\s*EXECUTE\s+IMMEDIATE\s*'([^'\\]*)'\s*;?\s*", re.IGNORECASE)
+_GAP = rf"(?:[ \t\n\r\f\v]++|{COMMENT})"
+_IMMEDIATE = re.compile(
+    rf"{_GAP}*+EXECUTE{_GAP}++IMMEDIATE{_GAP}*+'([^'\\]*+)'(?:{_GAP}|;)*+", re.IGNORECASE | re.VERBOSE
+)
 
 
 def _execute(statement: Statement) -> Classified:

@@ -30,18 +30,28 @@ _FLAG_IN_USE = 0x1
 # The body of the first event: format version, server version, creation time, header length, lengths per type.
 _FORMAT_VERSION = struct.Struct("<H")
 _GTID_BODY = struct.Struct("<B16sq")
+# The head of a statement: thread, seconds, length of the schema name, error, length of the status variables.
+_QUERY_HEAD = struct.Struct("<IIBHH")
+# Status variables of one length: code to bytes. 17 is what we look for: the XID of a statement that can be rolled back.
+_FIXED_VARIABLES = {0: 4, 1: 8, 3: 4, 4: 6, 7: 2, 8: 2, 9: 8, 10: 4, 13: 3, 16: 1, 17: 8, 18: 2, 19: 1, 20: 1}
+_TEXT_VARIABLES = {5: 1, 6: 1, 11: 2}
+_UPDATED_SCHEMAS, _TOO_MANY_SCHEMAS = 12, 254
+_DDL_XID = 17
 
 
 class EventType(IntEnum):
     """The event types that matter here."""
 
+    QUERY = 2
     STOP = 3
     ROTATE = 4
     FORMAT_DESCRIPTION = 15
+    XID = 16
     GTID = 33
     ANONYMOUS_GTID = 34
     PREVIOUS_GTIDS = 35
     XA_PREPARE = 38
+    TRANSACTION_PAYLOAD = 40
     GTID_TAGGED = 42
 
 
@@ -157,6 +167,46 @@ def _tagged_gtid(event: Event) -> Gtid:
     return Gtid(str(UUID(bytes=uuid)), reader.text(), (zigzag >> 1) ^ -(zigzag & 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A QUERY event. `ddl_xid`: it is DDL that InnoDB prepared under a number, so that recovery can roll it back."""
+
+    text: bytes
+    ddl_xid: bool
+
+
+def statement(event: Event) -> Statement:
+    """The SQL text of a QUERY event: DDL, or what stands around row events (`BEGIN`, `COMMIT`, `SAVEPOINT` …)."""
+    if len(event.body) < _QUERY_HEAD.size:
+        raise BinlogUnreadable(f"the statement at offset {event.offset} is too short")
+    _, _, schema_length, _, variables_length = _QUERY_HEAD.unpack_from(event.body)
+    reader = _Reader(event.body[_QUERY_HEAD.size :], event.offset)
+    variables = reader.take(variables_length)
+    reader.take(schema_length + 1)
+    return Statement(reader.rest(), _DDL_XID in _status_variables(variables, event.offset))
+
+
+def _status_variables(encoded: bytes, offset: int) -> set[int]:
+    """The codes of a statement's status variables, up to the first one that is not known here."""
+    reader = _Reader(encoded, offset)
+    codes: set[int] = set()
+    while not reader.at_end:
+        code = reader.unsigned(1)
+        if code in _FIXED_VARIABLES:
+            reader.take(_FIXED_VARIABLES[code])
+        elif code in _TEXT_VARIABLES:
+            for _ in range(_TEXT_VARIABLES[code]):
+                reader.take(reader.unsigned(1))
+        elif code == _UPDATED_SCHEMAS:
+            count = reader.unsigned(1)
+            for _ in range(0 if count == _TOO_MANY_SCHEMAS else count):
+                reader.skip_past_nul()
+        else:
+            break
+        codes.add(code)
+    return codes
+
+
 class _Reader:
     """A cursor over an event's body. Running past the end is damage, never an IndexError."""
 
@@ -165,12 +215,23 @@ class _Reader:
         self._at = 0
         self._offset = offset
 
+    @property
+    def at_end(self) -> bool:
+        return self._at >= len(self._body)
+
+    def skip_past_nul(self) -> None:
+        while self.unsigned(1):
+            pass
+
     def take(self, size: int) -> bytes:
         piece = self._body[self._at : self._at + size]
         if len(piece) < size:
             raise BinlogUnreadable(f"the event at offset {self._offset} ends too early")
         self._at += size
         return piece
+
+    def rest(self) -> bytes:
+        return self.take(len(self._body) - self._at)
 
     def unsigned(self, size: int) -> int:
         return int.from_bytes(self.take(size), "little")

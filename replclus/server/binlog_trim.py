@@ -7,7 +7,7 @@ from the file first. MariaDB has this built in (`--init-rpl-role=SLAVE`), MySQL 
 
 It is right only for transactions that are prepared and no more. Everything that says otherwise is refused, with nothing
 touched: a file that was closed properly (a clean stop commits), a tail that reaches back into an older file (the server
-was started since), foreign transactions between known ones, an XA PREPARE. What no file can tell is whether the primary
+was started since), known transactions behind unknown ones, an XA PREPARE, a table without transactions. What no file can tell is whether the primary
 had fallen back to asynchronous commits; whoever calls this answers for that by the durability policy. Such a
 transaction still betrays itself afterwards: InnoDB kept its GTID, and gtid_executed shows it again.
 """
@@ -28,6 +28,7 @@ from replclus.server.binlog_file import (
     events,
     gtid,
     previous_gtids,
+    statement,
 )
 
 _GTIDS = frozenset({EventType.GTID, EventType.GTID_TAGGED})
@@ -98,36 +99,82 @@ def _newest(index: Path) -> Path | None:
 
 
 def _find_tail(log: Iterable[Event], known: MysqlGtidSet) -> _Tail | NothingToCut | CannotCut:
-    """Where the unknown transactions begin, provided that nothing but them follows."""
-    closed = False
-    start: int | None = None
-    unknown = MysqlGtidSet()
-    forbidden: str | None = None
+    """Where the unknown transactions begin, provided that nothing but them follows, and that all can be rolled back."""
+    search = _Search(known)
     for event in log:
-        match event.type:
-            case EventType.FORMAT_DESCRIPTION:
-                closed = closed_properly(event)
-            case EventType.PREVIOUS_GTIDS:
-                earlier = previous_gtids(event) - known
-                if earlier:
-                    return CannotCut(f"{_one_line(earlier)} is in an older file, so the server has already committed it")
-            case kind if kind in _GTIDS:
-                one = gtid(event).as_set()
-                if known >= one:
-                    if start is not None:
-                        return CannotCut(f"{_one_line(one)}, which the new primary has, comes after {_one_line(unknown)}")
-                    continue
-                start = event.offset if start is None else start
-                unknown |= one
-            case kind if start is not None:
-                forbidden = forbidden or _FORBIDDEN_IN_TAIL.get(kind)
-    if start is None:
-        return NothingToCut()
-    if closed:
-        return CannotCut(f"the server was stopped cleanly after {_one_line(unknown)}, which committed it")
-    if forbidden is not None:
-        return CannotCut(f"the tail from {_one_line(unknown)} on contains {forbidden}")
-    return _Tail(start, unknown)
+        refusal = search.take(event)
+        if refusal is not None:
+            return refusal
+    return search.outcome()
+
+
+class _Search:
+    """Walks the events of the newest file, from known transactions into the tail of unknown ones."""
+
+    def __init__(self, known: MysqlGtidSet) -> None:
+        self._known = known
+        self._closed = False
+        self._start: int | None = None
+        self._unknown = MysqlGtidSet()
+        # The last transaction of the tail, until it has shown that InnoDB holds it prepared; and whether there is
+        # reason to believe that it is complete without that.
+        self._open: MysqlGtidSet | None = None
+        self._first_statement = True
+        self._doubtful = False
+
+    def take(self, event: Event) -> CannotCut | None:
+        """A reason to give up, as soon as there is one."""
+        if event.type == EventType.FORMAT_DESCRIPTION:
+            self._closed = closed_properly(event)
+        elif event.type == EventType.PREVIOUS_GTIDS:
+            if earlier := previous_gtids(event) - self._known:
+                return CannotCut(f"{_one_line(earlier)} is in an older file, so the server has already committed it")
+        elif event.type in _GTIDS:
+            return self._begin(event)
+        elif self._start is not None and event.type in _FORBIDDEN_IN_TAIL:
+            return CannotCut(f"after {_one_line(self._unknown)} comes {_FORBIDDEN_IN_TAIL[event.type]}")
+        elif self._open is not None:
+            self._inside(event)
+        return None
+
+    def outcome(self) -> _Tail | NothingToCut | CannotCut:
+        if self._start is None:
+            return NothingToCut()
+        if self._closed:
+            return CannotCut(f"the server was stopped cleanly after {_one_line(self._unknown)}, which committed it")
+        if self._open is not None and self._doubtful:
+            return _not_prepared(self._open)
+        # A last transaction without an end was only half written when the server died: not even prepared.
+        return _Tail(self._start, self._unknown)
+
+    def _begin(self, event: Event) -> CannotCut | None:
+        one = gtid(event).as_set()
+        if self._open is not None:
+            return _not_prepared(self._open)
+        if not self._known >= one:
+            self._start = event.offset if self._start is None else self._start
+            self._unknown |= one
+            self._open, self._first_statement, self._doubtful = one, True, False
+        elif self._start is not None:
+            return CannotCut(f"{_one_line(one)}, which the new primary has, comes after {_one_line(self._unknown)}")
+        return None
+
+    def _inside(self, event: Event) -> None:
+        if event.type == EventType.XID:
+            self._open = None
+        elif event.type == EventType.TRANSACTION_PAYLOAD:
+            self._doubtful = True
+        elif event.type == EventType.QUERY:
+            said = statement(event)
+            if said.ddl_xid:
+                self._open = None
+            elif said.text == b"COMMIT" or (self._first_statement and said.text != b"BEGIN"):
+                self._doubtful = True
+            self._first_statement = False
+
+
+def _not_prepared(gtids: MysqlGtidSet) -> CannotCut:
+    return CannotCut(f"{_one_line(gtids)} cannot be rolled back: it is compressed, or changes a table of an engine like MyISAM")
 
 
 def _cut(file: Path, offset: int) -> Path:

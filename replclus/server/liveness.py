@@ -22,6 +22,8 @@ from replclus.errors import HostError
 _PROGRAMS = frozenset({"mysqld", "mariadbd"})
 # struct flock: type, whence, start, length, pid, and the padding the kernel expects.
 _FLOCK = struct.Struct("@hhqqi4x")
+# How long a process may show no command line before it counts as one without any.
+_EXEC_S_MAX = 0.05
 
 
 class ServerProcess:
@@ -132,10 +134,7 @@ def _lock_holder(path: Path) -> int | None:
 def _serves(pid: int, data: Path, pid_file: Path) -> bool:
     """Whether the process is a database server that works in `data`, or is about to: it was started with our pid file."""
     process = Path("/proc") / str(pid)
-    try:
-        arguments = os.fsdecode((process / "cmdline").read_bytes()).split("\0")
-    except OSError:
-        return False
+    arguments = _command_line(process)
     if f"--pid-file={pid_file}" in arguments or f"--datadir={data}" in arguments:
         return True
     if not any(Path(argument).name in _PROGRAMS for argument in arguments):
@@ -144,3 +143,16 @@ def _serves(pid: int, data: Path, pid_file: Path) -> bool:
         return (process / "cwd").samefile(data)
     except OSError:
         return False
+
+
+def _command_line(process: Path) -> list[str]:
+    """Empty for zombies and the kernel's own threads; and for a moment in the middle of an exec, so look again."""
+    deadline = time.monotonic() + _EXEC_S_MAX
+    while True:
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            return []
+        if line or time.monotonic() > deadline:
+            return os.fsdecode(line).split("\0")
+        time.sleep(0.001)

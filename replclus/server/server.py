@@ -144,7 +144,7 @@ class Server:
     def detach(self) -> None:
         """Stop receiving and applying. The configuration stays.
 
-        The applier gets `timeout_s` to finish first: MariaDB throws away what is left when it starts again.
+        A running applier gets `timeout_s` to finish first: MariaDB throws away what is left when it starts again.
         """
         replicating.detach(self._line)
 

@@ -15,6 +15,8 @@ from replclus.model.spec import Account, Flavour, NodeSpec, Secret
 from replclus.server.server import Server
 from tests.conftest import MakeSandbox, RunningServer, running
 
+PROBE = Account("probe", Secret("p"))
+
 
 @pytest.fixture
 def alone(make_sandbox: MakeSandbox, flavour: Flavour) -> RunningServer:
@@ -30,7 +32,7 @@ def server(alone: RunningServer, request: pytest.FixtureRequest) -> Iterator[Ser
         alone.run(f"GRANT {rights} ON *.* TO probe@'{host}'")
     path = str(place.socket) if request.param == "socket" else None
     node = NodeSpec(name="n1", host=place.host, port=place.port, socket=path)
-    made = Server(node, Account("probe", Secret("p")), connect_timeout_s=0.5, timeout_s=0.5)
+    made = Server(node, PROBE, connect_timeout_s=0.5, timeout_s=0.5)
     yield made
     made.close()
 
@@ -73,7 +75,7 @@ def test_too_many_connections(alone: RunningServer, server: Server) -> None:
     try:
         with pytest.raises(pymysql.err.OperationalError):
             for _ in range(20):
-                held.append(pymysql.connect(unix_socket=str(alone.place.socket), user="probe", password="p"))
+                held.append(pymysql.connect(unix_socket=str(alone.place.socket), user="probe", password=PROBE.password.reveal()))
         seen = server.observe()
         assert seen.reach is Reach.OVERLOADED and seen.reach.alive
     finally:

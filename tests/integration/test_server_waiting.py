@@ -106,7 +106,7 @@ def test_a_former_primary_with_waiting_commits_is_not_turned(both: Pair, primary
 
 
 def test_kicking_ends_clients_without_an_answer(both: Pair, primary: Server) -> None:
-    idle = pymysql.connect(unix_socket=str(both.sandbox.place("n1").socket), user="app", password="app")
+    idle = pymysql.connect(unix_socket=str(both.sandbox.place("n1").socket), user="app", password=APP.password.reveal())
     beaten = both.server("n1")
     beaten.beat(both.pulse(), 2.0)
     primary.kick_clients()

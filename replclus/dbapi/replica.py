@@ -1,0 +1,95 @@
+"""What a session does on its replica: reads, transactions of reads, and what becomes of them when the replica fails.
+
+A read of which the application has seen no row is sent to another replica, or to the primary. Not so in a transaction that
+has shown rows: another server would continue another snapshot.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pymysql import err
+
+from replclus.dbapi.backends import Backends
+from replclus.dbapi.errors import TransactionLost
+from replclus.dbapi.failures import Fate, fate_of, sentence
+from replclus.dbapi.link import Link
+
+Send = Callable[[Link], object]
+
+
+class Replica:
+    """One per session."""
+
+    def __init__(self, backends: Backends) -> None:
+        self.backends = backends
+        # A transaction is open on the reader: an explicit READ ONLY one, or an implicit one that has shown rows.
+        self.read_only = False
+        self.shown = False
+
+    @property
+    def in_transaction(self) -> bool:
+        reader = self.backends.reader
+        return self.read_only or self.shown or (reader is not None and reader.in_transaction)
+
+    def read(self, send: Send, failed: tuple[Link, err.Error] | None = None) -> Link | None:
+        """Have a read done on a replica, trying others where that is safe; `failed` is a first try that was made already.
+
+        None: no replica can do it now, or this one refused it as a write: the primary must.
+        """
+        deadline = self.backends.deadline()
+        while True:
+            if failed is not None:
+                link, error = failed
+                fate = fate_of(error, broken=link._sock is None)
+                if fate is Fate.REFUSED and not link.in_transaction:
+                    return None
+                if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
+                    raise error
+                self.forget(link, sentence(error))
+                if time.monotonic() >= deadline:
+                    raise error
+            reader = self.backends.get_reader()
+            if reader is None:
+                return None
+            try:
+                send(reader)
+            except err.Error as error:
+                failed = (reader, error)
+                continue
+            self.note(reader)
+            return reader
+
+    def note(self, link: Link) -> None:
+        """Rows were read on `link`."""
+        self.backends.unplaced = link
+        self.shown = self.shown or link.in_transaction
+
+    def forget(self, link: Link, why: str) -> None:
+        """The reader broke. TransactionLost if the session had begun something there."""
+        began = self.shown or self.read_only
+        link.discard()
+        self.backends.drop_reader()
+        self.backends.watcher.alarm()
+        self.shown = self.read_only = False
+        if began:
+            raise TransactionLost(link.node.name, link.broken_off or why)
+
+    def begin(self, sql: str | bytes) -> Link | None:
+        """START TRANSACTION READ ONLY. None if no replica serves it now."""
+        link = self.read(lambda link: link.query(sql))
+        if link is not None:
+            self.read_only, self.shown = True, False
+        return link
+
+    def end(self) -> None:
+        """End the transaction, in which nothing can have been written."""
+        reader = self.backends.reader
+        self.shown = self.read_only = False
+        if reader is None or reader.streaming or not reader.in_transaction:
+            return
+        try:
+            reader.queries("ROLLBACK")
+        except (err.Error, OSError):
+            self.backends.drop_reader()
