@@ -143,10 +143,13 @@ def _learn(known: Knowledge, answers: Mapping[Address, Answer]) -> Knowledge:
     if ids and known.cluster_id not in ids:
         known = Knowledge(cluster_id=min(ids), last_primary=known.last_primary, discovered=known.discovered)
     for answer in sorted(told, key=lambda answer: answer.asked_at):
-        if answer.topology is not None and answer.topology.cluster_id != known.cluster_id:
-            continue
-        known = _hear(known, answer)
+        if not _foreign(answer, known):
+            known = _hear(known, answer)
     return known
+
+
+def _foreign(answer: Answer, known: Knowledge) -> bool:
+    return answer.topology is not None and answer.topology.cluster_id != known.cluster_id
 
 
 def _hear(known: Knowledge, answer: Answer) -> Knowledge:
@@ -213,7 +216,7 @@ def _discover(nodes: Sequence[Node], answers: Mapping[Address, Answer]) -> tuple
 
 def _serves(node: Node, known: Knowledge, answer: Answer | None) -> bool:
     """May reads go there? A writable node that is not the primary may be an old one that nobody has fenced yet: no."""
-    if answer is None or not answer.reached or answer.writable:
+    if answer is None or not answer.reached or answer.writable or _foreign(answer, known):
         return False
     listed = _listed(node, known.topology)
     if listed is not None and (not listed.serving or listed.role not in (Role.REPLICA, Role.PRIMARY)):

@@ -20,6 +20,7 @@ from replclus.dbapi.private import Result
 from replclus.dbapi.replica import Replica
 from replclus.dbapi.route import Routed
 from replclus.routing import Classified, Destination, SessionState, StatementKind, Target, decide
+from replclus.routing.router import Side
 
 # Session statements are replayed on every new backend. Beyond this many the session stays on the primary instead.
 REPLAYED_MAX = 64
@@ -59,8 +60,9 @@ class Session:
 
     def _state(self) -> SessionState:
         setup = self.backends.setup
+        side: Side | None = "replica" if self.replica.in_transaction else None
         return SessionState(
-            transaction_on="primary" if self.primary.transaction is not None else "replica" if self.replica.in_transaction else None,
+            transaction_on="primary" if self.primary.transaction is not None else side,
             transaction_read_only=self.replica.read_only,
             autocommit=setup.autocommit is not False,
             split_transactions=self.options.split_transactions,

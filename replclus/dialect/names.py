@@ -19,12 +19,13 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 def quote_identifier(name: str) -> str:
     """`name` between backticks, for any name a server can hold. ValueError for one it cannot hold.
 
-    https://dev.mysql.com/doc/refman/9.7/en/identifiers.html: no NUL, nothing outside the basic plane, no space at the end.
+    https://dev.mysql.com/doc/refman/9.7/en/identifiers.html: no NUL, nothing outside the basic plane, no space at the
+    end (nor a tab or line break there: error 1102).
     """
     if not 1 <= len(name) <= IDENTIFIER_CHARS_MAX:
         raise ValueError(f"an identifier has 1 to {IDENTIFIER_CHARS_MAX} characters, not {len(name)}")
-    if "\0" in name or name.endswith(" ") or any(char > "\uffff" or "\ud800" <= char <= "\udfff" for char in name):
-        raise ValueError(f"{name!r} cannot be an identifier: NUL, a space at its end, or a character beyond U+FFFF")
+    if "\0" in name or name[-1].isspace() or any(char > "\uffff" or "\ud800" <= char <= "\udfff" for char in name):
+        raise ValueError(f"{name!r} cannot be an identifier: NUL, white space at its end, or a character beyond U+FFFF")
     return "`" + name.replace("`", "``") + "`"
 
 

@@ -146,7 +146,7 @@ def _receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | 
     receiver = facts.channel.receiver
     if not receiver.running:
         return f"has stopped receiving{f' (error {receiver.errno}: {receiver.error})' if receiver.errno else ''}"
-    if receiver.errno and not receiver.connected:
+    if receiver.errno and not receiver.connected and view.primary.answered:
         return f"cannot receive (error {receiver.errno}: {receiver.error})"
     return None
 

@@ -23,6 +23,9 @@ _OLDEST = {Flavour.MYSQL: 80000, Flavour.MARIADB: 100600}
 # A statement with more doubtful versions than this is not worth the work.
 _DOUBTFUL_MAX = 4
 
+# What stands where a comment began or ended. A blank would turn a `--` before it into a comment.
+_SEPARATOR = "/**/"
+
 _OPENER = re.compile(r"/\*(M?)!([0-9]{5,6})?+")
 _IGNORED = re.compile(r"/\*(?:[^*/\0]++|/\*(?:[^*\0]++|\*(?!/))*+\*/|\*(?!/)|/(?!\*))*+\*/")
 
@@ -95,7 +98,7 @@ def _expand(sql: str, mode: SqlMode, live: Callable[[bool, int | None], bool]) -
         at = found.end()
         if at == len(sql):
             return None if inside else "".join(pieces)
-        pieces.append(" ")
+        pieces.append(_SEPARATOR)
         if inside and sql.startswith("*/", at):
             at, inside = at + 2, False
             continue

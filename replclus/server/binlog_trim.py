@@ -7,9 +7,11 @@ from the file first. MariaDB has this built in (`--init-rpl-role=SLAVE`), MySQL 
 
 It is right only for transactions that are prepared and no more. Everything that says otherwise is refused, with nothing
 touched: a file that was closed properly (a clean stop commits), a tail that reaches back into an older file (the server
-was started since), known transactions behind unknown ones, an XA PREPARE, a table without transactions. What no file can tell is whether the primary
-had fallen back to asynchronous commits; whoever calls this answers for that by the durability policy. Such a
-transaction still betrays itself afterwards: InnoDB kept its GTID, and gtid_executed shows it again.
+was started since), known transactions behind unknown ones, an XA PREPARE, a table of an engine without transactions.
+
+What no file can tell is whether the primary had fallen back to asynchronous commits; whoever calls this answers for that
+by the durability policy. Such a transaction still betrays itself: InnoDB kept its GTID, and once the server is up
+gtid_executed has it again, so that the judge of old primaries finds it. Its rows are then in the copy, not in the log.
 """
 
 from __future__ import annotations

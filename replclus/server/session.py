@@ -102,7 +102,8 @@ class Session:
         announce(handle)
         wire = _Wire(
             user=account.user,
-            password=account.password.reveal(),
+            # The driver would encode it as Latin-1.
+            password=account.password.reveal().encode(),
             host=node.host,
             port=node.port,
             charset="utf8mb4",

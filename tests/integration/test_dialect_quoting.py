@@ -41,8 +41,8 @@ def test_a_value_comes_back_as_it_was(server: Server, value: str) -> None:
 
 
 def test_a_megabyte_comes_back_as_it_was(server: Server) -> None:
-    value = (NASTY * 40000)[: 1 << 20]
-    assert server.run(Statement("SELECT MD5(%s) = MD5(%s) AS same, CHAR_LENGTH(%s) AS n", (value, value, value))) == [
+    value = (NASTY * 50000)[: 1 << 20]
+    assert server.run(Statement("SELECT SHA2(%s, 256) = SHA2(%s, 256) AS same, CHAR_LENGTH(%s) AS n", (value, value, value))) == [
         {"same": 1, "n": len(value)}
     ]
 
@@ -54,7 +54,6 @@ def test_an_identifier_names_what_it_says(server: Server, name: str) -> None:
         quoted = quote_identifier(name)
     except ValueError:
         return
-    assert list(server.run(Statement(f"SELECT 1 AS {quoted}"))[0]) == [name] or name != name.lstrip()
     server.run(Statement(f"CREATE DATABASE {quoted}"))
     try:
         rows = server.run(Statement("SELECT COUNT(*) AS n FROM information_schema.schemata WHERE schema_name = %s", (name,)))
@@ -75,7 +74,10 @@ def test_a_password_opens_the_door_and_nothing_else(server: Server, password: st
 
 
 @examples(15)
-@given(user=st.text(alphabet="`'\"\\;%_ -/*#aZ\u4e2d", min_size=1, max_size=20), password=st.text(alphabet=NASTY, max_size=30))
+@given(
+    user=st.text(alphabet="`'\"\\;%_ -/*#aZ\u4e2d", min_size=1, max_size=20),
+    password=st.text(alphabet=NASTY.replace("\n", "").replace("\r", ""), max_size=30),
+)
 def test_a_replication_source_is_what_it_says(server: Server, user: str, password: str) -> None:
     source = NodeSpec(name="n9", host="db-9.example.org", port=3399)
     dialect = server.dialect

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
+import traceback
 from collections.abc import Iterator
-from pathlib import Path
+from enum import Enum
 
 import pytest
 
-from replclus import config
 from replclus.events import Event
+from replclus.model.observation import Facts
 from replclus.model.record import ClusterRecord, MemberState
-from replclus.model.spec import Account, NodeSpec
+from replclus.model.spec import Account, Flavour, NodeSpec
 from replclus.provision import bootstrap
 from replclus.provision.look import connect_with
 from replclus.sandbox import Sandbox
@@ -23,26 +22,66 @@ from replclus.server.server import Server
 from tests.conftest import MakeSandbox
 from tests.integration.init_worlds import empty, facts, option_files, spec_of, store_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Every n-th statement: together with every step that is close enough, and the walk ends within a minute or two.
-STATEMENT_STRIDE = 5
+STATEMENT_STRIDE = 7
 STEPS_MAX = 200
-_REPOSITORY = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def world(make_sandbox: MakeSandbox, sandbox_size: int, flavour: str) -> Iterator[tuple[Sandbox, dict[str, str]]]:
+def world(make_sandbox: MakeSandbox, sandbox_size: int, flavour: Flavour) -> Iterator[tuple[Sandbox, dict[str, str]]]:
     sandbox = make_sandbox(flavour, replicas=sandbox_size - 1)
     yield sandbox, option_files(sandbox)
 
 
-def child(sandbox: Sandbox, mode: str, number: int) -> bool:
+def child(sandbox: Sandbox, mode: Mode, number: int) -> bool:
     """Run `init` in a process that kills itself at its n-th event or statement. True if it got that far."""
-    command = [sys.executable, "-m", "tests.integration.test_init_killed", str(sandbox.config), mode, str(number)]
-    done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=60)
-    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-    return done.returncode != 0
+    pid = os.fork()
+    if pid == 0:
+        # The copy must never come back into the test run, whatever happens.
+        try:
+            run_until(sandbox, mode, number)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert ended in {0, -signal.SIGKILL}
+    return ended != 0
+
+
+def run_until(sandbox: Sandbox, mode: Mode, number: int) -> None:
+    spec, fuse = spec_of(sandbox), Fuse(number)
+    plain = connect_with(spec)
+
+    def connect(node: NodeSpec, account: Account) -> Server:
+        if mode is Mode.EVENT:
+            return plain(node, account)
+        return Server(node, account, timeout_s=spec.timings.step_timeout_s, audit=lambda _node, _sql: fuse.burn())
+
+    def report(_event: Event) -> None:
+        if mode is Mode.EVENT:
+            fuse.burn()
+
+    bootstrap(spec, store_of(spec), report=report, connect=connect)
+
+
+class Mode(Enum):
+    EVENT = "event"
+    STATEMENT = "statement"
+
+
+class Fuse:
+    """Kills this process when it was lit for the n-th time."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def burn(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def finish(sandbox: Sandbox, where: str) -> None:
@@ -74,7 +113,7 @@ def check(sandbox: Sandbox, record: ClusterRecord, where: str) -> None:
         assert replica.identity.cluster_id == record.cluster_id, where
 
 
-def _caught_up(sandbox: Sandbox, node: NodeSpec):  # type: ignore[no-untyped-def]
+def _caught_up(sandbox: Sandbox, node: NodeSpec) -> Facts:
     spec = spec_of(sandbox)
     end = time.monotonic() + 5
     while True:
@@ -88,7 +127,7 @@ def _caught_up(sandbox: Sandbox, node: NodeSpec):  # type: ignore[no-untyped-def
 def test_at_every_step(world: tuple[Sandbox, dict[str, str]]) -> None:
     sandbox, files = world
     for number in range(1, STEPS_MAX):
-        killed = child(sandbox, "event", number)
+        killed = child(sandbox, Mode.EVENT, number)
         finish(sandbox, f"killed at event {number}")
         if not killed:
             assert number > 30
@@ -101,7 +140,7 @@ def test_at_every_step(world: tuple[Sandbox, dict[str, str]]) -> None:
 def test_between_statements(world: tuple[Sandbox, dict[str, str]]) -> None:
     sandbox, files = world
     for number in range(1, STEPS_MAX * STATEMENT_STRIDE, STATEMENT_STRIDE):
-        killed = child(sandbox, "statement", number)
+        killed = child(sandbox, Mode.STATEMENT, number)
         finish(sandbox, f"killed at statement {number}")
         if not killed:
             assert number > 50
@@ -110,45 +149,9 @@ def test_between_statements(world: tuple[Sandbox, dict[str, str]]) -> None:
     raise AssertionError("init needs more statements than anybody thought")
 
 
-def test_again_and_again_a_little_later_each_time(make_sandbox: MakeSandbox, flavour: str) -> None:
+def test_again_and_again_a_little_later_each_time(make_sandbox: MakeSandbox, flavour: Flavour) -> None:
     """No clean start in between: every run finds what the one before left."""
     sandbox = make_sandbox(flavour, replicas=2)
     for number in range(2, 30, 3):
-        child(sandbox, "event", number)
+        child(sandbox, Mode.EVENT, number)
     finish(sandbox, "killed ten times")
-
-
-# ---- the process that is killed --------------------------------------------------------------------------------------
-
-
-class Fuse:
-    """Kills this process when it was lit for the n-th time."""
-
-    def __init__(self, number: int) -> None:
-        self._left = number
-
-    def burn(self) -> None:
-        self._left -= 1
-        if self._left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def main(path: str, mode: str, number: str) -> None:
-    spec = config.load(path, environ={})
-    fuse = Fuse(int(number))
-    plain = connect_with(spec)
-
-    def connect(node: NodeSpec, account: Account) -> Server:
-        if mode != "statement":
-            return plain(node, account)
-        return Server(node, account, timeout_s=spec.timings.step_timeout_s, audit=lambda _node, _sql: fuse.burn())
-
-    def report(_event: Event) -> None:
-        if mode == "event":
-            fuse.burn()
-
-    bootstrap(spec, store_of(spec), report=report, connect=connect)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,0 +1,175 @@
+"""Real read-only servers judge the classifier: whatever it lets go to a replica must run there and leave no trace."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+from pymysql.constants import CLIENT, SERVER_STATUS
+
+from replclus.model.spec import Flavour
+from replclus.routing import SqlMode, Target, classify
+from replclus.routing.functions import BUILT_IN as SAFE
+from replclus.routing.functions import NOT_CALLS
+from replclus.routing.wordlist import words
+from tests.conftest import RunningServer
+from tests.unit.routing_corpus import Labelled, corpus
+
+_SCHEMA = Path(__file__).parent.parent / "unit" / "corpus" / "schema.sql"
+# Read only, and the ways in which servers say so.
+_REFUSED = {1290, 1792, 1836}
+_NO_SUCH_FUNCTION = {1305, 1630}
+# Functions of other supported versions than the one at hand.
+_ELSEWHERE = {
+    Flavour.MYSQL: {"MD5", "SHA", "SHA1"},
+    Flavour.MARIADB: words(
+        """
+        FORMAT_BYTES JSON_ARRAY_INTERSECT JSON_KEY_VALUE JSON_OBJECT_FILTER_KEYS JSON_OBJECT_TO_ARRAY JSON_SCHEMA_VALID KDF
+        ST_COLLECT ST_GEOHASH ST_ISVALID ST_LATFROMGEOHASH ST_LONGFROMGEOHASH ST_POINTFROMGEOHASH ST_SIMPLIFY ST_VALIDATE
+        UUID_V4 UUID_V7 VEC_DISTANCE VEC_DISTANCE_COSINE VEC_DISTANCE_EUCLIDEAN VEC_FROMTEXT VEC_TOTEXT
+        """
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def replica(module_server: RunningServer) -> RunningServer:
+    """A read-only server with the schema of the corpus, and an application's account that cannot write to it."""
+    writable = ["SET GLOBAL read_only = 0"]
+    if module_server.flavour is Flavour.MYSQL:
+        writable += ["SET GLOBAL super_read_only = 0", "SET GLOBAL log_bin_trust_function_creators = 1"]
+    schema = [line.rstrip(";") for line in _SCHEMA.read_text().splitlines() if not line.startswith("--")]
+    module_server.run(
+        *writable,
+        "CREATE DATABASE app",
+        "CREATE USER reader@localhost IDENTIFIED BY 'reader'",
+        "GRANT ALL ON app.* TO reader@localhost",
+        "USE app",
+        *schema,
+        "SET GLOBAL read_only = 1",
+    )
+    return module_server
+
+
+@contextmanager
+def _reader(server: RunningServer) -> Iterator[pymysql.cursors.Cursor]:
+    options: dict[str, Any] = {"user": "reader", "password": "reader", "database": "app"}
+    with server.connect(client_flag=CLIENT.MULTI_STATEMENTS, **options) as connection, connection.cursor() as cursor:
+        yield cursor
+
+
+def _position(server: RunningServer) -> object:
+    return server.run("SHOW MASTER STATUS" if server.flavour is Flavour.MARIADB else "SHOW BINARY LOG STATUS")
+
+
+def _filled(sql: str) -> str:
+    """A template with all its parameters filled in, as PyMySQL does it."""
+    return re.sub(r"(?<!%)%(?:\(\w+\))?s", "1", sql).replace("%%", "%")
+
+
+def _reads(flavour: Flavour) -> list[Labelled]:
+    """Of all labelled statements, those the classifier lets go to a replica, whatever their label."""
+    return [
+        one
+        for one in corpus()
+        if one.flavour is flavour and classify(one.sql, flavour=flavour, sql_mode=one.mode).target is Target.REPLICA
+    ]
+
+
+def _run(cursor: pymysql.cursors.Cursor, sql: str) -> int:
+    """The server's error number, or 0."""
+    try:
+        cursor.execute(sql)
+        while cursor.nextset():
+            pass
+    except pymysql.err.Error as error:
+        return int(error.args[0])
+    return 0
+
+
+def test_what_goes_to_a_replica_leaves_no_trace(replica: RunningServer) -> None:
+    reads = _reads(replica.flavour)
+    before = _position(replica)
+    with _reader(replica) as cursor:
+        for one in reads:
+            cursor.execute("SET SESSION sql_mode = %s", (one.mode,))
+            # A statement of the corpus that no server understands would prove nothing.
+            assert _run(cursor, _filled(one.sql)) == 0, one
+            assert not cursor.connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS, one
+    assert _position(replica) == before
+    assert len(reads) > 200
+
+
+def test_what_goes_to_a_replica_takes_no_row_locks(replica: RunningServer) -> None:
+    with _reader(replica) as cursor:
+        cursor.execute("START TRANSACTION")
+        for one in _reads(replica.flavour):
+            if not one.mode:
+                _run(cursor, _filled(one.sql))
+                assert cursor.connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS, one
+        # The server renews this view at most ten times a second.
+        time.sleep(0.3)
+        locks = replica.run("SELECT trx_rows_locked, trx_tables_locked FROM information_schema.innodb_trx")
+    assert locks and all(tables == 0 for _, tables in locks), locks
+
+
+def test_the_oracle_can_tell(replica: RunningServer) -> None:
+    """Writes are refused, so a write taken for a read would have been noticed."""
+    with _reader(replica) as cursor:
+        for sql in ("INSERT INTO u VALUES (9, 9, 'x')", "SELECT fw(1)", "CREATE TABLE x (id INT)"):
+            assert _run(cursor, sql) in _REFUSED, sql
+
+
+def test_a_procedure_writes_even_where_it_must_not(replica: RunningServer) -> None:
+    """The reason why no CALL leaves the primary: it runs with its owner's rights, which read_only does not stop."""
+    before = _position(replica)
+    with _reader(replica) as cursor:
+        assert _run(cursor, "CALL p()") == 0
+    assert _position(replica) != before
+
+
+def test_built_in_functions_are_built_in(replica: RunningServer) -> None:
+    """No name on the list is looked up among the stored functions, so none can hide a write."""
+    flavour = replica.flavour
+    # json_table is one only in front of COLUMNS, which the scan asks for.
+    names = SAFE[flavour] | NOT_CALLS[flavour]
+    stored = set()
+    with _reader(replica) as cursor:
+        for name in sorted(names - {"SLEEP", "BENCHMARK"}):
+            if any(_run(cursor, f"SELECT {name}({arguments})") in _NO_SUCH_FUNCTION for arguments in ("", "1", "1, 1")):
+                stored.add(name)
+    assert stored == _ELSEWHERE[flavour]
+
+
+# ␣ is a blank, ␤ a line break. What is meant to come up more often is there more often.
+_FRAGMENTS = r"""
+/* */ /*! /*!99999␣ /*!50000␣ /*!50701␣ /*M!␣ /*M!100100␣ /*+␣ ' ' " " ` ` -- --␣ # ␤ ␣ ␣ \ '' \' fw(1) fw(1) fw(1) + - * /
+1 1e1 1. .5 'a' "b" id app. t. ( ) , FROM␣t AS␣x N _utf8mb4 % $$ { } @ é 0x b UNION␣SELECT app.fw(1) `fw`(1) now() NOW␣() ␣or␣ IN
+"""
+_MODES = ("", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "IGNORE_SPACE")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_lexer_and_the_server_agree_on_what_is_quoted(replica: RunningServer, seed: int) -> None:
+    """Quotes and comments thrown together with a function that writes: where the server calls it, the lexer must see it."""
+    chance = random.Random(seed)  # noqa: S311
+    fragments = [fragment.replace("␣", " ").replace("␤", "\n") for fragment in _FRAGMENTS.split()]
+    wrote = ran = 0
+    with _reader(replica) as cursor:
+        for mode in _MODES:
+            cursor.execute("SET SESSION sql_mode = %s", (mode,))
+            for _ in range(2000):
+                sql = "SELECT 1 " + "".join(chance.choice(fragments) for _ in range(chance.randint(1, 9)))
+                found = classify(sql, flavour=replica.flavour, sql_mode=SqlMode.parse(mode))
+                answer = _run(cursor, sql)
+                assert answer not in _REFUSED or found.target is Target.PRIMARY, (seed, mode, sql, found)
+                wrote += answer in _REFUSED
+                ran += answer == 0 and found.target is Target.REPLICA
+    assert wrote and ran, "the fragments no longer make statements that servers run"

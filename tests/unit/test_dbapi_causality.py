@@ -1,0 +1,84 @@
+"""What a session has seen, as positions."""
+
+from __future__ import annotations
+
+import pytest
+
+from replclus.dbapi.causality import Seen, check_token
+from replclus.model.spec import Flavour
+
+A = "aaaaaaaa-0000-0000-0000-000000000001"
+B = "bbbbbbbb-0000-0000-0000-000000000002"
+
+
+def test_nothing_seen_is_within_everything() -> None:
+    assert Seen(Flavour.MARIADB).within("")
+    assert Seen(Flavour.MYSQL).within("")
+
+
+class TestMariadb:
+    def test_own_writes_replace_each_other(self) -> None:
+        seen = Seen(Flavour.MARIADB)
+        seen.wrote("0-1-5")
+        seen.wrote("0-1-6")
+        assert seen.text == "0-1-6"
+
+    def test_after_a_failover_another_server_writes_on(self) -> None:
+        seen = Seen(Flavour.MARIADB)
+        seen.wrote("0-1-5")
+        seen.wrote("0-3-6")
+        assert seen.text == "0-3-6"
+
+    def test_domains_are_kept_apart(self) -> None:
+        seen = Seen(Flavour.MARIADB)
+        seen.wrote("0-1-5")
+        seen.reached("1-2-7,0-1-4")
+        seen.wrote("0-1-6")
+        assert sorted(seen.text.split(",")) == ["0-1-6", "1-2-7"]
+
+    def test_reached_never_goes_back(self) -> None:
+        seen = Seen(Flavour.MARIADB)
+        seen.wrote("0-1-5")
+        seen.reached("0-1-4")
+        assert seen.text == "0-1-5"
+        seen.reached("0-2-9,0-1-8")
+        assert seen.text == "0-2-9"
+
+    @pytest.mark.parametrize(("applied", "within"), [("0-1-5", True), ("0-2-6", True), ("0-1-4", False), ("", False), ("1-1-9", False)])
+    def test_within(self, applied: str, within: bool) -> None:
+        seen = Seen(Flavour.MARIADB)
+        seen.wrote("0-1-5")
+        assert seen.within(applied) is within
+
+
+class TestMysql:
+    def test_a_write_stands_for_what_came_before(self) -> None:
+        seen = Seen(Flavour.MYSQL)
+        seen.reached(f"{A}:1-9")
+        seen.wrote(f"{A}:10")
+        assert seen.text == f"{A}:10"
+
+    def test_positions_add_up_and_lose_their_line_ends(self) -> None:
+        seen = Seen(Flavour.MYSQL)
+        seen.wrote(f"{A}:3")
+        seen.reached(f"{A}:1-2,\n{B}:1-7")
+        assert seen.text == f"{A}:1-3,{B}:1-7"
+
+    @pytest.mark.parametrize(("applied", "within"), [(f"{A}:1-5", True), (f"{A}:5", True), (f"{A}:1-4", False), (f"{B}:1-9", False)])
+    def test_within(self, applied: str, within: bool) -> None:
+        seen = Seen(Flavour.MYSQL)
+        seen.wrote(f"{A}:5")
+        assert seen.within(applied) is within
+
+
+@pytest.mark.parametrize(
+    ("flavour", "token"), [(Flavour.MARIADB, "0-1-7"), (Flavour.MYSQL, f"{A}:1-7,{B}:2"), (Flavour.MARIADB, "0-1-7,1-1-2")]
+)
+def test_tokens(flavour: Flavour, token: str) -> None:
+    assert check_token(flavour, token) == token
+
+
+@pytest.mark.parametrize("token", ["x", f"{A}:1", "0-1-1') OR SLEEP(9) -- ", "0-1"])
+def test_bad_tokens_never_reach_a_statement(token: str) -> None:
+    with pytest.raises(ValueError, match="causality_token"):
+        check_token(Flavour.MARIADB, token)

@@ -1,0 +1,106 @@
+#!/bin/bash
+# Installs what is missing, and nothing else: the Python environment in .venv/, and the database servers named as
+# arguments (mariadb, mysql). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
+# when everything is there. No service is ever started: only packages with the bare server programs are installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+say() { echo "setup: $*"; }
+
+quietly() {
+    "$@" </dev/null >"$log" 2>&1 && return
+    echo "setup: '$*' failed; its last lines:" >&2
+    tail -n 20 "$log" >&2
+    exit 1
+}
+
+as_root=()
+updated=
+# Makes sure that we may install packages, and that apt knows today's.
+prepare_apt() {
+    [[ -n $updated ]] && return
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: this needs $*; there is no apt-get here to install it with" >&2
+        exit 1
+    fi
+    if [[ $(id -u) != 0 ]]; then
+        command -v sudo >/dev/null || { echo "setup: run this as root: apt-get install $*" >&2; exit 1; }
+        as_root=(sudo)
+    fi
+    quietly "${as_root[@]}" apt-get update
+    updated=yes
+}
+
+install_packages() {
+    prepare_apt "$@"
+    say "installing $*"
+    quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+available() { apt-cache show "$1" >/dev/null 2>&1; }
+
+find_python() {
+    local candidate
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+setup_python() {
+    local wanted stamp=.venv/.installed
+    wanted=$(sha256sum pyproject.toml)
+    [[ -f $stamp && -x .venv/bin/replclus && $(<"$stamp") == "$wanted" ]] && return
+    if [[ ! -x .venv/bin/pip ]]; then
+        local python
+        if ! python=$(find_python); then
+            prepare_apt python3-venv
+            # Ubuntu 22.04's own python3 is 3.10, and it has a 3.11 beside it.
+            if [[ $(apt-cache policy python3 | awk '/Candidate:/ {print $2}') == 3.10.* ]]; then
+                install_packages python3.11 python3.11-venv
+            else
+                install_packages python3 python3-venv
+            fi
+            python=$(find_python) || { echo "setup: Python 3.11 or newer, with venv, is needed" >&2; exit 1; }
+        fi
+        say "making .venv with $("$python" --version)"
+        quietly "$python" -m venv .venv
+    fi
+    say "installing replclus and its tools into .venv"
+    quietly .venv/bin/pip install --disable-pip-version-check --editable '.[ops,dev]'
+    echo "$wanted" >"$stamp"
+}
+
+setup_mariadb() {
+    [[ -n ${REPLCLUS_MARIADBD:-} ]] && return
+    PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mariadbd >/dev/null && return
+    local server=mariadb-server-core
+    prepare_apt "$server"
+    # Ubuntu 22.04 has the version in the name.
+    available "$server" || server=mariadb-server-core-10.6
+    # The client package has the program that reads option files for mariadb-install-db.
+    install_packages "$server" "${server/server/client}"
+}
+
+setup_mysql() {
+    [[ -n ${REPLCLUS_MYSQLD:-} || -x .servers/mysql/bin/mysqld ]] && return
+    local path
+    if path=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mysqld) && [[ $("$path" --version) != *MariaDB* ]]; then
+        return
+    fi
+    [[ -e /usr/share/keyrings/debian-archive-keyring.gpg || -e /usr/share/keyrings/debian-archive-keyring.pgp ]] ||
+        install_packages debian-archive-keyring
+    command -v xz >/dev/null || install_packages xz-utils
+    tools/install-mysql.sh
+}
+
+setup_python
+for server in "$@"; do
+    "setup_$server"
+done
