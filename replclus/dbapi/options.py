@@ -6,7 +6,7 @@ import difflib
 import inspect
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,7 +52,7 @@ class Options:
     """Everything that `connect` was told. `links` are the keywords of every physical connection."""
 
     seeds: tuple[Node, ...]
-    links: Mapping[str, Any]
+    links: Mapping[str, Any] = field(repr=False)
     setup: Setup
     cursorclass: type[Cursor] = Cursor
     defer_connect: bool = False

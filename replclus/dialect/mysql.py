@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from replclus.dialect.accounts import MYSQL_GLOBAL, AccountRole, grants
 from replclus.dialect.base import Link, Row, Rows, Setting, from_pulse, read_pulse
-from replclus.dialect.names import check_host, check_port, check_user, quote_identifier
+from replclus.dialect.names import check_host, check_port, check_source_password, check_user, quote_identifier
 from replclus.dialect.settings import mysql_settings
 from replclus.dialect.statement import Statement
 from replclus.model.gtid import GtidSet, MysqlGtidSet
@@ -182,7 +182,7 @@ class MysqlDialect:
                 check_host(source.host),
                 check_port(source.port),
                 check_user(account.user),
-                account.password.reveal(),
+                check_source_password(account.password.reveal()),
                 timings.connect_retry_s,
                 timings.connect_retry_count,
                 Decimal(f"{timings.heartbeat_period_s:.3f}"),

@@ -12,6 +12,7 @@ import re
 IDENTIFIER_CHARS_MAX = 64
 HOST_CHARS_MAX = 255  # what both families store; MariaDB 10.6 cuts off nothing below this
 USER_CHARS_MAX = 32  # MySQL's limit; MariaDB allows 128
+SOURCE_PASSWORD_BYTES_MAX = 32  # of MySQL's receiver; accounts may have longer ones
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
@@ -60,3 +61,10 @@ def check_user(user: str) -> str:
     if not 1 <= len(user) <= USER_CHARS_MAX or not user.isprintable():
         raise ValueError(f"{user[:80]!r} is not a user: use 1 to {USER_CHARS_MAX} printable characters")
     return user
+
+
+def check_source_password(password: str) -> str:
+    """`password` if MySQL's receiver can log in with it, else ValueError. The message does not show it."""
+    if len(password.encode()) > SOURCE_PASSWORD_BYTES_MAX or "\n" in password:
+        raise ValueError(f"the replication password must have at most {SOURCE_PASSWORD_BYTES_MAX} bytes and no line break")
+    return password

@@ -35,7 +35,7 @@ class Hands:
 
     @contextmanager
     def server(self, name: str) -> Iterator[Server]:
-        """The server called `name`, for this thread alone. ExecutionFailed if a straggler still holds it after the step's bound."""
+        """The server called `name`, for this thread alone. ExecutionFailed if a straggler holds it beyond the step's bound."""
         if name not in self._locks:
             raise ExecutionFailed("connect", name, "is not in the configuration any more")
         bound_s = self._spec.timings.step_timeout_s

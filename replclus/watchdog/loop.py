@@ -215,4 +215,3 @@ class Watchdog:
             outage_ms = (self._clock() - self._doubt.since) * 1000
             self._report(PrimaryChanged(old=self._doubt.primary, new=after.primary, epoch=after.epoch, outage_ms=outage_ms))
             self._doubt = None
-

@@ -6,13 +6,12 @@ import threading
 import time
 from dataclasses import replace
 
-from replclus.store.secrets import Secrets
-
 from replclus.errors import ConfigError, Conflict, Locked, Refused
 from replclus.events import Report
 from replclus.model.record import ClusterRecord, Request
 from replclus.model.spec import ClusterSpec
 from replclus.store import Store
+from replclus.store.secrets import Secrets
 from replclus.watchdog.loop import Watchdog
 
 POLL_S = 0.02

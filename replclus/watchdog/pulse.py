@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from replclus.server.server import Server
-
 from replclus.errors import ServerError
 from replclus.failover.view import PulseHealth
 from replclus.model.spec import Account, NodeSpec, Timings
 from replclus.model.topology import PulseRow, Topology
+from replclus.server.server import Server
 from replclus.watchdog.board import Board
 
 

@@ -76,12 +76,16 @@ def test_a_password_opens_the_door_and_nothing_else(server: Server, password: st
 @examples(15)
 @given(
     user=st.text(alphabet="`'\"\\;%_ -/*#aZ\u4e2d", min_size=1, max_size=20),
-    password=st.text(alphabet=NASTY.replace("\n", "").replace("\r", ""), max_size=30),
+    password=st.text(alphabet=NASTY, max_size=12),
 )
 def test_a_replication_source_is_what_it_says(server: Server, user: str, password: str) -> None:
     source = NodeSpec(name="n9", host="db-9.example.org", port=3399)
     dialect = server.dialect
-    server.run(dialect.change_source(source, Account(user, Secret(password)), Timings()))
+    try:
+        change = dialect.change_source(source, Account(user, Secret(password)), Timings())
+    except ValueError:
+        return
+    server.run(change)
     try:
         link = server.link()
         assert link is not None and link.user == user
