@@ -85,9 +85,7 @@ def _application(spec: ClusterSpec, seen: Sequence[Inspection], admitted: bool) 
         return ()
     user, hosts = spec.app.account.user, spec.app.hosts
     return tuple(
-        CreateApplication(node=one.name, user=user, hosts=hosts)
-        for one in seen
-        if not (admitted and _has(one, (user,), hosts))
+        CreateApplication(node=one.name, user=user, hosts=hosts) for one in seen if not (admitted and _has(one, (user,), hosts))
     )
 
 

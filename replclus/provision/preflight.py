@@ -17,9 +17,7 @@ _ADMINISTRATORS = frozenset({"root", "mysql", "mariadb.sys", "PUBLIC"})
 _SAME_EVERYWHERE = ("lower_case_table_names", "character_set_server", "collation_server")
 
 
-def complaints(
-    spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Inspection | Unfit]
-) -> tuple[str, ...]:
+def complaints(spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Inspection | Unfit]) -> tuple[str, ...]:
     """Why `init` must not begin; empty when nothing speaks against it. In the order of the configuration file."""
     fit = tuple(one for one in seen if isinstance(one, Inspection))
     found = list(_about_cluster(spec, record))
@@ -77,9 +75,7 @@ def _about_cluster(spec: ClusterSpec, record: ClusterRecord | None) -> Iterator[
         yield f"{name} is in the cluster and not in the configuration: put it back, or run `replclus remove {name}`"
 
 
-def _about_server(
-    spec: ClusterSpec, record: ClusterRecord | None, one: Inspection, fit: Sequence[Inspection]
-) -> Iterator[str]:
+def _about_server(spec: ClusterSpec, record: ClusterRecord | None, one: Inspection, fit: Sequence[Inspection]) -> Iterator[str]:
     cluster_id = one.identity.cluster_id
     if cluster_id is not None and (record is None or cluster_id != record.cluster_id):
         yield _foreign(spec, record, cluster_id)

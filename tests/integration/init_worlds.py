@@ -13,7 +13,7 @@ import pymysql
 from replclus import config
 from replclus.model.observation import Facts
 from replclus.model.spec import Account, ClusterSpec, Flavour, NodeSpec
-from replclus.provision.look import connect_with
+from replclus.provision.look import connect_with, side_by_side
 from replclus.sandbox import Sandbox
 from replclus.store import SqliteStore
 from tests.conftest import RunningServer, running
@@ -68,12 +68,9 @@ def snapshot(sandbox: Sandbox) -> dict[str, object]:
 def empty(sandbox: Sandbox, files: dict[str, str]) -> None:
     """Make the servers what they were before any `init`, with the option files `files`; and forget the record."""
     everyone = servers(sandbox)
+    side_by_side(_stand_alone, everyone)
+    side_by_side(_forget, everyone)
     for server in everyone:
-        _release_waiters(server)
-        server.run("STOP REPLICA", "RESET REPLICA ALL")
-    for server in everyone:
-        _end_connections(server)
-        _forget(server)
         (server.place.directory / "my.cnf").write_text(files[server.place.name])
     shutil.rmtree(sandbox.directory / "state", ignore_errors=True)
 
@@ -82,10 +79,13 @@ def option_files(sandbox: Sandbox) -> dict[str, str]:
     return {place.name: (place.directory / "my.cnf").read_text() for place in sandbox.places}
 
 
-def _release_waiters(server: RunningServer) -> None:
-    for (name, _) in server.run("SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync_%_enabled'"):
+def _stand_alone(server: RunningServer) -> None:
+    """Replicates from nobody, and no commit waits for anybody."""
+    for name, _ in server.run("SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync_%_enabled'"):
         server.run(f"SET GLOBAL {name} = 0")
-    server.run("SET GLOBAL read_only = 0")
+    # Durability is for `init` to bring back; without it this goes faster.
+    server.run("SET GLOBAL read_only = 0", "SET GLOBAL sync_binlog = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+    server.run("STOP REPLICA", "RESET REPLICA ALL")
 
 
 def _end_connections(server: RunningServer) -> None:
@@ -101,16 +101,16 @@ def _end_connections(server: RunningServer) -> None:
 
 
 def _forget(server: RunningServer) -> None:
+    _end_connections(server)
     mysql = server.flavour is Flavour.MYSQL
     with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET sql_log_bin = 0")
         cursor.execute("SELECT user, host FROM mysql.user WHERE user IN %s", (OWN,))
-        for user, host in cursor.fetchall():
-            cursor.execute("DROP USER %s@%s", (user, host))
+        accounts = cursor.fetchall()
+        if accounts:
+            cursor.execute("DROP USER " + ", ".join(["%s@%s"] * len(accounts)), [part for pair in accounts for part in pair])
         for schema in ("replclus", "app"):
             cursor.execute(f"DROP DATABASE IF EXISTS {schema}")
-        # Something for `init` to put right every time.
-        cursor.execute("SET GLOBAL sync_binlog = 0")
         if mysql:
             cursor.execute("RESET PERSIST")
             cursor.execute("SELECT plugin_name FROM information_schema.plugins WHERE plugin_name LIKE 'rpl_semi_sync%'")

@@ -279,5 +279,3 @@ def test_without_an_administrator_nothing_is_tried(make_sandbox: MakeSandbox) ->
     spec = replace(spec_of(make_sandbox(Flavour.MARIADB, replicas=1)), admin=None)
     with pytest.raises(ConfigError, match=r"accounts\.admin"):
         bootstrap(spec, store_of(spec))
-
-

@@ -141,9 +141,7 @@ def test_while_the_primary_is_being_changed_the_answer_waits_for_the_end(
         ending.join()
 
 
-def test_a_primary_that_is_not_open_yet_is_not_believed(
-    module_sandbox: Sandbox, spec: ClusterSpec, secrets: Secrets
-) -> None:
+def test_a_primary_that_is_not_open_yet_is_not_believed(module_sandbox: Sandbox, spec: ClusterSpec, secrets: Secrets) -> None:
     """Of a promotion that is recorded and not done, nothing can be told: the drain may not be over."""
     store, record = store_of(spec), recorded(spec)
     promised = store.cas(record.version, replace(record, epoch=record.epoch + 1, primary="n2"))

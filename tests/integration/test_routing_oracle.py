@@ -138,7 +138,6 @@ def test_a_procedure_writes_even_where_it_must_not(replica: RunningServer) -> No
 def test_built_in_functions_are_built_in(replica: RunningServer) -> None:
     """No name on the list is looked up among the stored functions, so none can hide a write."""
     flavour = replica.flavour
-    # json_table is one only in front of COLUMNS, which the scan asks for.
     names = SAFE[flavour] | NOT_CALLS[flavour]
     stored = set()
     with _reader(replica) as cursor:

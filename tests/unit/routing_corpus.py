@@ -82,9 +82,7 @@ def variants(one: Labelled) -> Iterator[tuple[str, str]]:
 
 def _ends_in_comment(sql: str) -> bool:
     """Whether something put behind the statement might become part of a comment or string in it."""
-    return any(
-        mark in sql.rsplit("\n", 1)[-1] for mark in ("--", "#", "unterminated", "unfinished", "/*")
-    ) or sql.endswith("\\")
+    return any(mark in sql.rsplit("\n", 1)[-1] for mark in ("--", "#", "unterminated", "unfinished", "/*")) or sql.endswith("\\")
 
 
 def _has_quoted_part(sql: str) -> bool:
@@ -98,9 +96,4 @@ def _survives_tight_comments(sql: str) -> bool:
 
 def _may_stand_in_parentheses(one: Labelled) -> bool:
     words = one.sql.lstrip().split(None, 1)
-    return (
-        bool(words)
-        and words[0].upper() in {"SELECT", "VALUES"}
-        and ";" not in one.sql
-        and not _ends_in_comment(one.sql)
-    )
+    return bool(words) and words[0].upper() in {"SELECT", "VALUES"} and ";" not in one.sql and not _ends_in_comment(one.sql)

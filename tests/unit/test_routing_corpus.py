@@ -13,11 +13,7 @@ CORPUS = corpus()
 
 def _wrong(one: Labelled, sql: str, how: str) -> str | None:
     found = classify(sql, flavour=one.flavour, sql_mode=one.mode)
-    return (
-        None
-        if found.target is one.target
-        else f"{one}\n  {how}: {found.target}, not {one.target}: {found.reason}\n  {sql!r}"
-    )
+    return None if found.target is one.target else f"{one}\n  {how}: {found.target}, not {one.target}: {found.reason}\n  {sql!r}"
 
 
 def test_the_corpus_is_as_large_as_promised() -> None:
