@@ -16,15 +16,15 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is lost (FLAVOUR=mariadb or mysql)
-	@tools/setup.sh $(FLAVOUR)
+	@tools/setup.sh ops $(FLAVOUR)
 	@.venv/bin/replclus demo --flavour $(FLAVOUR)
 
 test:  ## The whole test suite, on both database families
-	@tools/setup.sh mariadb mysql
+	@tools/setup.sh dev mariadb mysql
 	@.venv/bin/python -m pytest $(ARGS)
 
 check:  ## Lint, types, import rules and unit tests: what to run before every commit, under a minute
-	@tools/setup.sh
+	@tools/setup.sh dev
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
@@ -32,7 +32,7 @@ check:  ## Lint, types, import rules and unit tests: what to run before every co
 	.venv/bin/python -m pytest -q -n 2 tests/unit tests/scenarios
 
 deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL
-	@tools/setup.sh mariadb mysql
+	@tools/setup.sh dev mariadb mysql
 
 mysql:  ## Put a MySQL server into .servers/mysql/, from Debian's packages
 	@tools/setup.sh mysql

@@ -41,7 +41,8 @@ if [[ -z $keyring ]]; then
     exit 1
 fi
 
-# An empty status file makes apt believe that nothing is installed, so that it fetches every dependency.
+# sid's lists say that they are good for a week. A mirror that lags further behind still serves signed packages, and
+# nothing here needs today's. An empty status file makes apt believe that nothing is installed, so that it fetches every dependency.
 : >"$work/apt/status"
 echo "deb [signed-by=$keyring] $mirror sid main" >"$work/apt/sources.list"
 private_apt() {
@@ -50,7 +51,7 @@ private_apt() {
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
         -o Dir::State="$work/apt" -o Dir::State::Lists="$work/apt/lists" -o Dir::State::Status="$work/apt/status" \
         -o Dir::Cache="$work/apt/cache" -o Acquire::Languages=none -o APT::Sandbox::User=root \
-        -o APT::Default-Release= -o APT::Get::AllowUnauthenticated=false -o Debug::NoLocking=true -o Acquire::Retries=3 \
+        -o APT::Default-Release= -o APT::Get::AllowUnauthenticated=false -o Debug::NoLocking=true -o Acquire::Retries=3 -o Acquire::Check-Valid-Until=false \
         -o APT::Update::Post-Invoke=/bin/true -o APT::Update::Post-Invoke-Success=/bin/true \
         "$@" </dev/null >>"$log" 2>&1
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs what is missing, and nothing else: the Python environment in .venv/, and the database servers named as
-# arguments (mariadb, mysql). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
+# Installs what is named and missing: ops (the replclus command, in .venv/), dev (that and the tools for tests and checks),
+# mariadb, mysql (database servers). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
 # when everything is there. No service is ever started: only packages with the bare server programs are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -53,10 +53,14 @@ find_python() {
     return 1
 }
 
+# Without dev the environment is there in half the time, which is what somebody who wants to see the demo waits for.
 setup_python() {
-    local wanted stamp=.venv/.installed
+    local wanted
     wanted=$(sha256sum pyproject.toml)
-    [[ -f $stamp && -x .venv/bin/replclus && $(<"$stamp") == "$wanted" ]] && return
+    if [[ -x .venv/bin/replclus ]]; then
+        [[ $(cat .venv/.installed-ops,dev 2>/dev/null) == "$wanted" ]] && return
+        [[ $1 == ops && $(cat .venv/.installed-ops 2>/dev/null) == "$wanted" ]] && return
+    fi
     if [[ ! -x .venv/bin/pip ]]; then
         local python
         if ! python=$(find_python); then
@@ -72,9 +76,9 @@ setup_python() {
         say "making .venv with $("$python" --version)"
         quietly "$python" -m venv .venv
     fi
-    say "installing replclus and its tools into .venv"
-    quietly .venv/bin/pip install --disable-pip-version-check --editable '.[ops,dev]'
-    echo "$wanted" >"$stamp"
+    say "installing replclus[$1] into .venv"
+    quietly .venv/bin/pip install --disable-pip-version-check --editable ".[$1]"
+    echo "$wanted" >".venv/.installed-$1"
 }
 
 setup_mariadb() {
@@ -100,7 +104,11 @@ setup_mysql() {
     tools/install-mysql.sh
 }
 
-setup_python
-for server in "$@"; do
-    "setup_$server"
+for part in "$@"; do
+    case $part in
+        ops) setup_python ops ;;
+        dev) setup_python ops,dev ;;
+        mariadb | mysql) "setup_$part" ;;
+        *) echo "setup: '$part' is not one of ops, dev, mariadb, mysql" >&2; exit 2 ;;
+    esac
 done

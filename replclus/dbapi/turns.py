@@ -29,6 +29,8 @@ class Turns:
         self._balancer = pool.balancer(options.balance)
         self._lag_ms_max = options.max_lag_ms if options.consistency == "bounded" else None
         self._wants_load = options.balance in ("least_connections", "weighted_least_connections")
+        # Only a session has to ask before it may leave.
+        self._turn_max = TURN_MAX if options.consistency == "session" else TURN_MIN
         self.left = 0
 
     @property
@@ -61,7 +63,7 @@ class Turns:
             return present
         names = {state.node.name for state in left}
         chosen = self._balancer.choose([backend for backend in self._backends if backend.name in names])
-        self.left = max(TURN_MIN, min(TURN_MAX, self._pool.reads // _PART))
+        self.left = max(TURN_MIN, min(self._turn_max, self._pool.reads // _PART))
         self._pool.reads += self.left
         return next((state for state in left if state.node.name == chosen), None)
 

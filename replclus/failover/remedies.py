@@ -49,7 +49,9 @@ def fail_over(view: ClusterView, node: str) -> Decision:
 
 
 def ask_again(view: ClusterView, node: str) -> Decision:
-    """Ask every server again, at once."""
+    """Ask the servers again, at once."""
+    if diagnose.beat_lost(view):
+        return Wait(f"{node} lost a beat; looking at it", reread=(node,))
     return Wait(f"{node} is in doubt; asking every server what it sees", reread=everyone(view))
 
 

@@ -222,8 +222,13 @@ class Server:
                 raise line.error("it cannot be made read-only again")
 
     def install_semi_sync(self) -> None:
-        """Load the plugins where the family has any. Call it within `administration`."""
-        self._line.do(*self.dialect.install_semi_sync())
+        """Load the plugins where the family has any; an interrupted call may have loaded some. Within `administration`."""
+        for statement in self.dialect.install_semi_sync():
+            try:
+                self._line.do(statement)
+            except ServerError as error:
+                if error.errno != ER.UDF_EXISTS:
+                    raise
         self._line.detect_again()
 
     def run(self, statement: Statement) -> list[dict[str, Any]]:

@@ -137,7 +137,9 @@ class Watchdog:
         if isinstance(decision, Act):
             if decision.plan.changes_primary:
                 pulse.hold()
+            began = self._clock()
             after = executor.run(decision.plan, record)
+            self._note_operation(after, began)
             self._tell_new_primary(record, after)
             self._reread(probers, tuple(probers))
         elif isinstance(decision, Wait):
@@ -148,9 +150,7 @@ class Watchdog:
 
     def _view(self, record: ClusterRecord, pulse: Pulse) -> ClusterView:
         now = self._clock()
-        present = (record.epoch, record.operation.phase if record.operation else None)
-        if present != self._operation:
-            self._operation, self._operation_since = present, now
+        self._note_operation(record, now)
         observations, history = self._board.snapshot()
         return ClusterView(
             spec=self._spec,
@@ -161,6 +161,11 @@ class Watchdog:
             history=history,
             operation_since=self._operation_since,
         )
+
+    def _note_operation(self, record: ClusterRecord, since: float) -> None:
+        present = (record.epoch, record.operation.phase if record.operation else None)
+        if present != self._operation:
+            self._operation, self._operation_since = present, since
 
     def _topology(self, record: ClusterRecord) -> Topology:
         observations, history = self._board.snapshot()
