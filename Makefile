@@ -9,7 +9,7 @@ FLAVOUR ?= mariadb
 # tests of one file stay together, because they share servers.
 ARGS ?= -n 2 --dist loadfile
 
-.PHONY: help demo test check deps mysql clean
+.PHONY: help demo test check deps mysql docs clean
 
 help:  ## Show this list
 	@echo "make TARGET, on Debian or Ubuntu, as root or with sudo:"
@@ -36,6 +36,10 @@ deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL
 
 mysql:  ## Put a MySQL server into .servers/mysql/, from Debian's packages
 	@tools/setup.sh mysql
+
+docs:  ## Write the generated pages of docs/ anew
+	@tools/setup.sh
+	.venv/bin/python -m tools.docs
 
 clean:  ## Remove what was built and installed here (.venv, .servers, caches)
 	rm -rf .venv .servers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -24,8 +24,8 @@ ORM = (
     "ORDER BY addresses_1.id, users.id \n LIMIT %s"
 )
 _ROW = "(%s, 'a name that somebody has', 12.50)"
-INSERT = "INSERT INTO orders (customer_id, name, total) VALUES " + ", ".join([_ROW] * (65536 // len(_ROW)))
-# What issue-sized promises are made about, in µs.
+INSERT = "INSERT INTO orders (customer_id, name, total) VALUES " + ", ".join([_ROW] * (65536 // len(_ROW)))  # noqa: S608
+# What is promised, in µs.
 PROMISED = {"cached": 0.3, "short select": 10.0, "ORM select": 35.0, "64 KB insert": 3.0}
 
 

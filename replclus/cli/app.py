@@ -62,7 +62,7 @@ def top(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; never raises but for SystemExit's cousins of the interpreter itself."""
+    """Run one command and return its exit code. Raises nothing: this is the last door."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot spell "→" shows "?" instead of ending the command.
         if hasattr(stream, "reconfigure"):

@@ -67,6 +67,7 @@ class Link(Base):
     schema: str | None
     broken_off: str
     writes: bool
+    idle: bool
     connected_at: float
     idle_since: float
     _poll: select.poll
@@ -88,7 +89,7 @@ class Link(Base):
         link.client_flag |= CLIENT_SESSION_TRACK
         link.node, link.term, link.setup = node, term, setup
         link.gtid, link.schema, link.broken_off = None, None, ""
-        link.dirty = link.writes = False
+        link.dirty = link.writes = link.idle = False
         link.connect()
         link.connected_at = link.idle_since = time.monotonic()
         link.speech = speech_of(link.server_version)

@@ -69,6 +69,7 @@ class Pool:
                     continue
                 link.quit()
                 raise
+            link.idle = False
             return link
         link = Link.to(node, term, self.options, setup)
         self.watcher.attend(link)
@@ -89,7 +90,7 @@ class Pool:
             except err.Error:
                 link.discard()
                 return
-        link._result, link.writes = None, False
+        link._result, link.writes, link.idle = None, False, True
         idle = self._idle.setdefault(link.node.address, deque())
         link.idle_since = now = time.monotonic()
         idle.append(link)

@@ -19,7 +19,7 @@ from replclus.dbapi.primary import Primary
 from replclus.dbapi.private import Result
 from replclus.dbapi.replica import Replica
 from replclus.dbapi.route import Routed
-from replclus.routing import Classified, Destination, SessionState, StatementKind, Target, decide
+from replclus.routing import Classified, Destination, Hint, SessionState, StatementKind, Target, decide
 from replclus.routing.router import Side
 
 # Session statements are replayed on every new backend. Beyond this many the session stays on the primary instead.
@@ -330,16 +330,18 @@ class Session:
 
     def kill(self, thread_id: int) -> None:
         """KILL on the node where that connection of this process is; on the primary if it is none of ours."""
-        backends = self.backends
-        owner = backends.watcher.owner_of(thread_id)
-        if owner is None or (backends.writer is not None and owner.node == backends.writer.node):
+        owners = self.backends.watcher.owners_of(thread_id)
+        if len(owners) > 1:
+            raise StatementRefused(
+                f"connections on {' and '.join(sorted(owners))} have the number {thread_id}: "
+                f"say which with KILL {thread_id} /* replclus: node=… */"
+            )
+        writer = self.backends.writer
+        if not owners or (writer is not None and owners == {writer.node.name}):
             self.primary.do(lambda link: link.kill(thread_id))
             return
-        link = backends.pool.take(owner.node, backends.setup, term=backends.watcher.map.term)
-        try:
-            link.kill(thread_id)
-        finally:
-            link.quit()
+        kill = Classified(Target.PRIMARY, "kills a connection", StatementKind.KILL, hint=Hint(node=owners.pop()))
+        self._on_node(decide(kill, SessionState()), f"KILL {thread_id:d}")
 
     def close(self) -> None:
         """Give the links back; what was not committed is rolled back."""

@@ -144,11 +144,11 @@ class Watcher:
         with self._changed:
             self._links.add(link)
 
-    def owner_of(self, thread_id: int) -> Link | None:
-        """The link of this process that its server knows by this number. The latest, where several servers use it."""
+    def owners_of(self, thread_id: int) -> set[str]:
+        """The nodes on which a connection of this process that is in use has this number. Servers count on their own."""
         with self._changed:
-            found = [link for link in self._links if link._sock is not None and link.thread_id() == thread_id]
-        return max(found, key=lambda link: link.connected_at, default=None)
+            links = [link for link in self._links if link._sock is not None and not link.idle]
+        return {link.node.name for link in links if link.thread_id() == thread_id}
 
     def count(self, node: Node) -> int:
         """Open links of this process to `node`."""

@@ -60,6 +60,7 @@ class MariadbDialect:
                 source_active=status.get("rpl_semi_sync_master_status") == "ON",
                 replica_enabled=bool(row["replica_enabled"]),
                 waiting=self.waiting(semi_sync),
+                clients=int(status.get("rpl_semi_sync_master_clients", 0)),
             ),
             pulse=read_pulse(row),
         )

@@ -82,6 +82,7 @@ class MysqlDialect:
                 source_active=active.get(f"rpl_semi_sync_{source}_status") == "ON",
                 replica_enabled=bool(row.get("replica_enabled")),
                 waiting=self.waiting(semi_sync),
+                clients=int(active.get(f"rpl_semi_sync_{source}_clients", 0)),
             ),
             pulse=read_pulse(row),
         )

@@ -110,7 +110,8 @@ def beat_lost(view: ClusterView) -> bool:
 def commits_blocked(view: ClusterView) -> bool:
     """The primary answers, and commits wait for an acknowledgement that nobody can give."""
     facts = view.facts(view.record.primary)
-    return facts is not None and facts.writable and facts.semi_sync.waiting > 0 and not witnesses(view).feeding
+    waiting = facts is not None and facts.writable and facts.semi_sync.waiting > 0
+    return waiting and not beat_lost(view) and not witnesses(view).feeding
 
 
 def writes_stalled(view: ClusterView) -> bool:

@@ -72,9 +72,19 @@ def removable_acker(view: ClusterView, name: str) -> bool:
     timings = view.spec.timings
     if silent_since is None or view.now - silent_since < timings.acker_grace_s:
         return False
-    gone = view.seen(name).reach is Reach.REFUSED or process_gone(view, name)
+    gone = process_gone(view, name) or (view.seen(name).reach is Reach.REFUSED and not _may_be_attached(view, name))
     others = view.record.ackers - {name}
     return gone and bool(others) and view.pulse.committed_at > silent_since + timings.pulse_deadline_s
+
+
+def _may_be_attached(view: ClusterView, name: str) -> bool:
+    """Does the primary count more replicas that acknowledge than those we see attached to it? A firewall may refuse only us."""
+    primary = view.facts(view.record.primary)
+    if primary is None:
+        return True
+    others = [facts for member, facts in view.answering_replicas() if member.name != name]
+    attached = sum(facts.channel is not None and facts.channel.receiver.connected for facts in others)
+    return primary.semi_sync.clients > attached
 
 
 def missing_from(record: ClusterRecord, best: GtidSet) -> str | None:

@@ -90,13 +90,14 @@ class SemiSync:
     """Semi-synchronous replication as the server reports it.
 
     `source_active` is False when the source has silently fallen back to asynchronous; `waiting` counts sessions whose
-    commit waits for an acknowledgement.
+    commit waits for an acknowledgement, `clients` the replicas that are attached to this source and acknowledge.
     """
 
     source_enabled: bool = False
     source_active: bool = False
     replica_enabled: bool = False
     waiting: int = 0
+    clients: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,12 @@ from replclus.routing.scan import Grammar, scan
 from replclus.routing.verdict import Classified, StatementKind, Target, primary, refuse, unknown
 
 # Variables of a session that only somebody who administers replication sets.
-_ADMINISTRATIVE = frozenset(
-    {"SQL_LOG_BIN", "GTID_NEXT", "GTID_SEQ_NO", "SKIP_REPLICATION", "SERVER_ID", "PSEUDO_SLAVE_MODE"}
-)
+_ADMINISTRATIVE = frozenset({"SQL_LOG_BIN", "GTID_NEXT", "GTID_SEQ_NO", "SKIP_REPLICATION", "SERVER_ID", "PSEUDO_SLAVE_MODE"})
 # They shape the next write, and nothing else.
 _FOR_NEXT_WRITE = frozenset({"INSERT_ID", "LAST_INSERT_ID", "IDENTITY"})
 _ISOLATION = frozenset({"TRANSACTION_ISOLATION", "TX_ISOLATION"})
-_LEVEL = re.compile(r"READ[- ]UNCOMMITTED|READ[- ]COMMITTED|REPEATABLE[- ]READ|SERIALIZABLE")
+_LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+_LEVEL_ASSIGNED = re.compile(r"(?:transaction_isolation|tx_isolation)[`\"]?\s*+:?=\s*+['\"]([A-Za-z-]++)['\"]", re.IGNORECASE)
 _SERVER_WIDE = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY"})
 _SESSION_WIDE = frozenset({"SESSION", "LOCAL"})
 _CONSTANTS = frozenset({"TRUE", "FALSE", "NULL"})
@@ -47,7 +46,7 @@ class _Assignment:
 
 
 def classify_set(words: Sequence[str], text: str, grammar: Grammar) -> Classified:
-    """`words` begin with SET. `text` is the statement itself, upper-cased. SET STATEMENT … FOR is not handled here."""
+    """`words` begin with SET. `text` is the statement itself, or empty if it is one of several. SET STATEMENT … FOR is not handled here."""
     match list(words[1:3]):
         case ["PASSWORD", *_]:
             return primary("SET PASSWORD changes an account", StatementKind.DDL)
@@ -59,12 +58,12 @@ def classify_set(words: Sequence[str], text: str, grammar: Grammar) -> Classifie
             return _session(_STATE_REASON, ("role",))
         case ["TRANSACTION", *_]:
             return Classified(
-                Target.TRANSACTION, "shapes the next transaction", StatementKind.SET_TRANSACTION, isolation=_level(text)
+                Target.TRANSACTION, "shapes the next transaction", StatementKind.SET_TRANSACTION, isolation=_level(words)
             )
         case [scope, "TRANSACTION"] if scope in _SERVER_WIDE:
             return refuse("SET GLOBAL changes one server")
         case [scope, "TRANSACTION"] if scope in _SESSION_WIDE:
-            return _session("shapes the transactions of the session", ("transaction",), _level(text))
+            return _session("shapes the transactions of the session", ("transaction",), _level(words))
     assignments = [_assignment(part) for part in _split(words[1:])]
     if not assignments or any(one is None for one in assignments):
         return unknown("SET in a form that is not known")
@@ -87,16 +86,14 @@ def _judge(assignments: Sequence[_Assignment], text: str, grammar: Grammar) -> C
         finding = scan(["" if word.startswith("@@") else word for word in one.value], grammar)
         subquery = "SELECT" in one.value or "SELECT(" in one.value
         if finding is not None or subquery or (one.is_user_variable and not one.is_constant):
-            return primary(
-                "sets a variable to a value that only one connection knows", StatementKind.SET_SESSION, pins=True
-            )
+            return primary("sets a variable to a value that only one connection knows", StatementKind.SET_SESSION, pins=True)
     if names <= _FOR_NEXT_WRITE:
         return primary("shapes the next write", StatementKind.SET_SESSION, pins=True)
     if names == {"AUTOCOMMIT"}:
         return Classified(
             Target.TRANSACTION, "begins or ends transactions", StatementKind.SET_AUTOCOMMIT, variables=("autocommit",)
         )
-    isolation = _level(text) or "UNKNOWN" if names & _ISOLATION else None
+    isolation = _assigned_level(text) if names & _ISOLATION else None
     variables = tuple(sorted(name.lower() for name in names))
     if all(one.is_user_variable for one in assignments):
         reason = "a user variable with a constant value, kept on both sides"
@@ -104,9 +101,20 @@ def _judge(assignments: Sequence[_Assignment], text: str, grammar: Grammar) -> C
     return _session(_STATE_REASON, variables, isolation)
 
 
-def _level(text: str) -> str | None:
-    found = _LEVEL.search(text)
-    return found[0].replace("-", " ") if found else None
+def _level(words: Sequence[str]) -> str | None:
+    """The level in `… TRANSACTION ISOLATION LEVEL …`, if it is about that."""
+    if "LEVEL" not in words:
+        return None
+    named = " ".join(words[words.index("LEVEL") + 1 :])
+    return next((level for level in _LEVELS if named.startswith(level)), "UNKNOWN")
+
+
+def _assigned_level(text: str) -> str:
+    """The level given as a string. It is searched in the text, because the lexer drops what strings hold; so if the text
+    (a comment in it, perhaps) names two, nobody knows.
+    """
+    named = {found.upper().replace("-", " ") for found in _LEVEL_ASSIGNED.findall(text)}
+    return named.pop() if len(named) == 1 and named <= set(_LEVELS) else "UNKNOWN"
 
 
 def _split(words: Sequence[str]) -> list[list[str]]:

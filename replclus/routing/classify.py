@@ -70,8 +70,7 @@ class Classifier:
             return unknown("too deeply nested")
         text = sql if len(parts) == 1 else ""
         verdicts = [
-            judge(Statement(part, text, self._grammar, lambda inner: self._classify(inner, nesting + 1)))
-            for part in parts
+            judge(Statement(part, text, self._grammar, lambda inner: self._classify(inner, nesting + 1))) for part in parts
         ]
         return verdicts[0] if len(verdicts) == 1 else _together(verdicts)
 

@@ -81,8 +81,9 @@ def _always(flavour: Flavour, marked: bool, version: int | None) -> bool | None:
 def _plain(mode: SqlMode, *, inside: bool) -> re.Pattern[str]:
     """Everything up to the next opener or, `inside` a body, closer."""
     stop = r"\*/|" if inside else ""
+    # It also stops at a quote that never ends, instead of trying its luck again behind it.
     return re.compile(
-        rf"""(?:[^'"`\#\-/*]++|{literals(mode)}|{quoted_names(mode)}|(?!/\*M?!)(?:{COMMENT})|(?!{stop}/\*)(?s:.))*+""",
+        rf"""(?:[^'"`\#\-/*]++|{literals(mode)}|{quoted_names(mode)}|(?!/\*M?!)(?:{COMMENT})|(?!{stop}/\*|['"`])(?s:.))*+""",
         re.VERBOSE,
     )
 

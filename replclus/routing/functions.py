@@ -56,9 +56,7 @@ class Finding:
         return Classified(self.target, self.reason, self.kind, is_select_like=self.resend, pins=self.pins)
 
 
-def _primary(
-    names: str, reason: str, *, kind: StatementKind = StatementKind.READ, pins: bool = False
-) -> dict[str, Finding]:
+def _primary(names: str, reason: str, *, kind: StatementKind = StatementKind.READ, pins: bool = False) -> dict[str, Finding]:
     return {name: Finding(Target.PRIMARY, f"{name}() {reason}", kind, pins=pins) for name in names.split()}
 
 
@@ -90,8 +88,5 @@ UNSAFE: dict[str, Finding] = {
         "BINLOG_GTID_POS PS_CURRENT_THREAD_ID PS_THREAD_ID WSREP_LAST_SEEN_GTID WSREP_LAST_WRITTEN_GTID",
         "tells the state of one server",
     ),
-    **{
-        name: Finding(Target.LAST_USED, f"{name}() is about the previous statement")
-        for name in ("ROW_COUNT", "FOUND_ROWS")
-    },
+    **{name: Finding(Target.LAST_USED, f"{name}() is about the previous statement") for name in ("ROW_COUNT", "FOUND_ROWS")},
 }

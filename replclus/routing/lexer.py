@@ -79,9 +79,7 @@ def _pattern(mode: SqlMode) -> re.Pattern[str]:
 
 def upper(sql: str) -> str:
     """ASCII letters only: `str.upper` would turn a dotless i into an I, and so one name into another."""
-    return (
-        sql.upper() if sql.isascii() else sql.encode("utf-8", "surrogatepass").upper().decode("utf-8", "surrogatepass")
-    )
+    return sql.upper() if sql.isascii() else sql.encode("utf-8", "surrogatepass").upper().decode("utf-8", "surrogatepass")
 
 
 def tokens(sql: str, mode: SqlMode) -> list[str]:
@@ -91,9 +89,18 @@ def tokens(sql: str, mode: SqlMode) -> list[str]:
     return _pattern(mode).findall(upper(sql) + END)
 
 
-_FIRST = re.compile(
-    rf"(?:[ \t\n\r\f\v(]++|(?!/\*!|/\*[Mm]!)(?:{COMMENT}))*+([A-Za-z_]*+)(?![0-9$.\xa1-\U0010ffff])", re.VERBOSE
-)
+def as_written(sql: str, mode: SqlMode) -> list[str]:
+    """As `tokens`, in the case of the text."""
+    return _pattern(mode).findall(sql + END)
+
+
+def unquoted(name: str) -> str:
+    """The name inside of its quotes, or as it is."""
+    quote = name[:1]
+    return name[1:-1].replace(quote * 2, quote) if quote in {"`", '"'} else name
+
+
+_FIRST = re.compile(rf"(?:[ \t\n\r\f\v(]++|(?!/\*!|/\*[Mm]!)(?:{COMMENT}))*+([A-Za-z_]*+)(?![0-9$.\xa1-\U0010ffff])", re.VERBOSE)
 
 
 def first_word(sql: str) -> str:

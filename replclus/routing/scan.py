@@ -17,18 +17,15 @@ from replclus.routing.sqlmode import SqlMode
 from replclus.routing.verdict import StatementKind, Target
 from replclus.routing.wordlist import words
 
-_LOCKS = Finding(
-    Target.PRIMARY, "a locking read: the locks must be taken where the writes are", StatementKind.LOCKING_READ
-)
+_LOCKS = Finding(Target.PRIMARY, "a locking read: the locks must be taken where the writes are", StatementKind.LOCKING_READ)
 _WRITES = Finding(Target.PRIMARY, "contains a statement that writes", StatementKind.WRITE)
-_INTO = Finding(
-    Target.PRIMARY, "SELECT … INTO leaves a file or a variable on one server", StatementKind.WRITE, pins=True
-)
+_INTO = Finding(Target.PRIMARY, "SELECT … INTO leaves a file or a variable on one server", StatementKind.WRITE, pins=True)
 _PROCEDURE = Finding(Target.PRIMARY, "PROCEDURE is not known to be safe on a replica")
 _CALC_FOUND_ROWS = Finding(Target.LAST_USED, "SQL_CALC_FOUND_ROWS is for a FOUND_ROWS() on the same server")
 _USER_VARIABLE = Finding(Target.PRIMARY, "user variables live on one connection", pins=True)
 _SYSTEM_VARIABLE = Finding(Target.PRIMARY, "system variables differ between servers and connections")
 _SEQUENCE = Finding(Target.PRIMARY, "advances or reads a sequence", StatementKind.WRITE)
+_LITERAL_CALLED = Finding(Target.PRIMARY, "cannot be parsed: a literal is called like a function", StatementKind.UNKNOWN)
 _UNBALANCED = Finding(Target.PRIMARY, "cannot be parsed: its parentheses do not match", StatementKind.UNKNOWN)
 
 # Reserved in both families, and never part of a plain read.
@@ -124,10 +121,10 @@ def _find(words: Sequence[str], grammar: Grammar) -> list[Finding]:
     if len(opening) != words.count(")"):
         found.append(_UNBALANCED)
     safe, before = grammar.safe, grammar.before_parenthesis
-    for at in opening:
-        word = words[at]
-        if word not in safe or (word == "(" and at and words[at - 1] not in before):
-            found += _call(words, at)
+    doubtful = [at for at in opening if words[at] not in safe or (words[at] == "(" and at and words[at - 1] not in before)]
+    if doubtful:
+        around = _Around(words)
+        found += filter(None, (_call(around, at) for at in doubtful))
     # Looking once for a mark in all of them is cheaper than looking at each of them.
     all_words = " ".join(words)
     if "@" in all_words:
@@ -151,42 +148,52 @@ def _qualified(word: str) -> list[Finding]:
     return []
 
 
-def _call(words: Sequence[str], at: int) -> list[Finding]:
+class _Around:
+    """What the names in front of parentheses are judged by, looked up once: a statement may hold thousands of them."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+        self.present = frozenset(words)
+        self.first_with = words.index("WITH") if "WITH" in self.present else len(words)
+        # One AGAINST for each MATCH; a stored function of that name makes it one too many.
+        against, match = (words.count(name) + words.count(f"{name}(") for name in ("AGAINST", "MATCH"))
+        self.against_match = against <= match
+
+
+def _call(around: _Around, at: int) -> Finding | None:
     """What is wrong with the parenthesis at `at`, if anything: the name of a call is in the same token or before it."""
-    word = words[at]
-    behind = at - 1 if word == "(" else at
+    words = around.words
+    behind = at - 1 if words[at] == "(" else at
     name = words[behind].removesuffix("(")
-    if _names_columns(words, at, behind, name):
-        return []
+    if _names_columns(around, at, behind, name):
+        return None
     if name in UNSAFE:
-        return [UNSAFE[name]]
+        return UNSAFE[name]
     if name == "":
-        return [Finding(Target.PRIMARY, "cannot be parsed: a literal is called like a function", StatementKind.UNKNOWN)]
-    return [Finding(Target.PRIMARY, f"the function {name.lower()}() is not known to be safe on a replica")]
+        return _LITERAL_CALLED
+    return Finding(Target.PRIMARY, f"the function {name.lower()[:64]}() is not known to be safe on a replica")
 
 
-def _names_columns(words: Sequence[str], at: int, behind: int, name: str) -> bool:
+def _names_columns(around: _Around, at: int, behind: int, name: str) -> bool:
     """Whether the parenthesis is not a call after all, but one of the places where the grammar puts names in front of one."""
+    words = around.words
     before = words[behind - 1] if behind else ""
     match name:
         case "ANY" | "SOME":
             return before in {"=", "<", ">"}
         case "AGAINST":
-            # One for each MATCH; a stored function of that name would make it one too many.
-            return sum(w.removesuffix("(") == "AGAINST" for w in words) <= sum(
-                w.removesuffix("(") == "MATCH" for w in words
-            )
+            return around.against_match
         case "COLUMNS":
-            return before == "" and "JSON_TABLE(" in words
+            return before == "" and "JSON_TABLE(" in around.present
         case "JSON_TABLE":
-            return "COLUMNS" in words or "COLUMNS(" in words
+            return "COLUMNS" in around.present or "COLUMNS(" in around.present
         case "OF":
             return before == "AS"
     # A derived table's column list: `(SELECT …) AS d (a, b)`.
     if before == ")" or (before == "AS" and behind >= 2 and words[behind - 2] == ")"):
         return True
     # A common table expression's: `WITH a (x) AS (…), b (y) AS (…)`.
-    return "WITH" in words[:behind] and before in {"WITH", "RECURSIVE", ","} and _as_follows(words, at)
+    return behind > around.first_with and before in {"WITH", "RECURSIVE", ","} and _as_follows(words, at)
 
 
 def _as_follows(words: Sequence[str], at: int) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from replclus.model.spec import Flavour
 from replclus.routing.assignments import classify_set, inner_statement
-from replclus.routing.lexer import COMMENT
+from replclus.routing.lexer import COMMENT, as_written, unquoted
 from replclus.routing.scan import Grammar, scan
 from replclus.routing.verdict import Classified, StatementKind, Target, primary, refuse, replica, unknown
 from replclus.routing.wordlist import words
@@ -122,18 +122,12 @@ def _explain(statement: Statement) -> Classified:
 def _analyze(statement: Statement) -> Classified:
     """MariaDB's ANALYZE of a statement runs it; ANALYZE TABLE writes statistics."""
     words = statement.words
-    if (
-        statement.grammar.flavour is Flavour.MARIADB
-        and words[1:2]
-        and words[1] in {"FORMAT", "SELECT", "SELECT(", "WITH", "("}
-    ):
+    if statement.grammar.flavour is Flavour.MARIADB and words[1:2] and words[1] in {"FORMAT", "SELECT", "SELECT(", "WITH", "("}:
         return _read(words[1:], statement.grammar, "runs and measures a read")
     return primary("ANALYZE TABLE writes statistics", StatementKind.DDL)
 
 
-_SHOW_SAME_EVERYWHERE = words(
-    "CHARACTER CHARSET COLLATION COLUMNS DATABASES FIELDS INDEX INDEXES KEYS SCHEMAS TABLES TRIGGERS"
-)
+_SHOW_SAME_EVERYWHERE = words("CHARACTER CHARSET COLLATION COLUMNS DATABASES FIELDS INDEX INDEXES KEYS SCHEMAS TABLES TRIGGERS")
 # The others depend on the accounts of a server, or on whether it is a replica.
 _SHOW_CREATE = words("DATABASE FUNCTION PACKAGE PROCEDURE SCHEMA SEQUENCE TABLE TRIGGER VIEW")
 _SHOW_REPLICATION = words("BINARY BINLOG MASTER RELAYLOG REPLICA REPLICAS SLAVE SLAVES ALL")
@@ -180,17 +174,16 @@ def _set(statement: Statement) -> Classified:
     inner = inner_statement(statement.words, statement.grammar)
     if inner is not None:
         return judge(Statement(inner, "", statement.grammar, statement.classify_text))
-    return classify_set(statement.words, statement.text or " ".join(statement.words), statement.grammar)
+    return classify_set(statement.words, statement.text, statement.grammar)
 
 
 def _use(statement: Statement) -> Classified:
     words = statement.words
     if len(words) != 2:
         return unknown("USE without a schema")
-    # The text has the schema in its own case; a string of several statements has only the words.
-    written = re.search(r"(?i)\buse\b[\s;]*([^\s;]+|`[^`]*`)", statement.text)
-    schema = words[1] if written is None else written[1]
-    return Classified(Target.SESSION, "the schema of the session", StatementKind.USE, schema=schema.strip('`"'))
+    # The words are in upper case. In a string of several statements that has to do, and nobody looks.
+    name = as_written(statement.text, statement.grammar.mode)[1] if statement.text else words[1]
+    return Classified(Target.SESSION, "the schema of the session", StatementKind.USE, schema=unquoted(name))
 
 
 def _begin(statement: Statement) -> Classified:
@@ -229,9 +222,7 @@ def _get(statement: Statement) -> Classified:
 
 
 _GAP = rf"(?:[ \t\n\r\f\v]++|{COMMENT})"
-_IMMEDIATE = re.compile(
-    rf"{_GAP}*+EXECUTE{_GAP}++IMMEDIATE{_GAP}*+'([^'\\]*+)'(?:{_GAP}|;)*+", re.IGNORECASE | re.VERBOSE
-)
+_IMMEDIATE = re.compile(rf"{_GAP}*+EXECUTE{_GAP}++IMMEDIATE{_GAP}*+'([^'\\]*+)'(?:{_GAP}|;)*+", re.IGNORECASE | re.VERBOSE)
 
 
 def _execute(statement: Statement) -> Classified:

@@ -37,8 +37,8 @@ _GTIDS = frozenset({EventType.GTID, EventType.GTID_TAGGED})
 _FORBIDDEN_IN_TAIL: dict[int, str] = {
     EventType.ANONYMOUS_GTID: "a transaction without GTID",
     EventType.XA_PREPARE: "an XA PREPARE",
-    EventType.ROTATE: "the end of a file that was closed",
-    EventType.STOP: "the end of a file that was closed",
+    EventType.ROTATE: "the next file, and with it the commit",
+    EventType.STOP: "a clean stop, and with it the commit",
 }
 _COPY_CHUNK_BYTES = 1 << 20
 

@@ -74,20 +74,22 @@ def find_process(data: Path, pid_file: Path) -> ServerProcess | None:
     holder = _lock_holder(data / "ibdata1")
     if holder is None:
         return None
-    if (found := _open(holder, data, pid_file)) is not None:
+    if (found := _open(holder, data, pid_file, dying=True)) is not None:
         return found
     if _lock_holder(data / "ibdata1") != holder:
         return None
     raise HostError(f"{data} is in use by process {holder}, which does not look like its server")
 
 
-def _open(pid: int, data: Path, pid_file: Path) -> ServerProcess | None:
+def _open(pid: int, data: Path, pid_file: Path, *, dying: bool = False) -> ServerProcess | None:
+    """The process, if it is the server. `dying`: also if it has given up its memory, and with it its command line, and is
+    known to hold the lock still."""
     try:
         found = ServerProcess(pid, os.pidfd_open(pid))
     except ProcessLookupError:
         return None
     # In this order: what is read now belongs to the process the descriptor holds, or to one that has ended already.
-    if _serves(pid, data, pid_file) and not found.wait_gone(0):
+    if _serves(pid, data, pid_file, dying=dying) and not found.wait_gone(0):
         return found
     found.close()
     return None
@@ -131,7 +133,7 @@ def _lock_holder(path: Path) -> int | None:
     return int(pid)
 
 
-def _serves(pid: int, data: Path, pid_file: Path) -> bool:
+def _serves(pid: int, data: Path, pid_file: Path, *, dying: bool) -> bool:
     """Whether the process is a database server that works in `data`, or is about to: it was started with our pid file."""
     process = Path("/proc") / str(pid)
     arguments = _command_line(process)

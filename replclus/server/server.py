@@ -23,6 +23,8 @@ from replclus.server.session import Failure
 
 # Their connections are never ended by `kick_clients`.
 OWN_ACCOUNTS = frozenset({"replclus_repl", "replclus_watchdog"})
+# Pauses before a cut connection is tried again: a dying process may close its connections before its listening socket.
+AFTER_CUT_S = (0.0, 0.01, 0.02)
 
 
 class Server:
@@ -74,12 +76,14 @@ class Server:
         known, the probe is full all the same. A cut connection is retried at once, so that a process that died shows as
         REFUSED.
         """
-        try:
-            return self._observe_once(previous, full=full)
-        except Failure as failure:
-            if failure.reach is not Reach.CLOSED or self._line.pinned:
-                return self._not_seen(previous, failure)
-        self._line.drop()
+        for pause_s in AFTER_CUT_S:
+            try:
+                return self._observe_once(previous, full=full)
+            except Failure as failure:
+                if failure.reach is not Reach.CLOSED or self._line.pinned:
+                    return self._not_seen(previous, failure)
+            self._line.drop()
+            time.sleep(pause_s)
         try:
             return self._observe_once(previous, full=True)
         except Failure as failure:

@@ -145,6 +145,21 @@ def test_refuses_while_an_acker_that_may_hold_writes_is_down(cluster: Cluster) -
         eventually(lambda: watchdog.said("PrimaryChanged"), "it goes on as soon as n3 was heard")
 
 
+def test_a_replica_that_died_before_does_not_stand_in_the_way(cluster: Cluster) -> None:
+    """It leaves the ackers once others provably hold what it had acknowledged; from then on nobody waits for its word."""
+    with cluster.watchdog() as watchdog:
+        cluster.kill("n3")
+        eventually(lambda: cluster.record.ackers == {"n2", "n4"}, "n3 no longer counts among those who acknowledge")
+        insert(cluster, "n1", "without n3")
+        cluster.kill("n1")
+        eventually(lambda: watchdog.said("PrimaryChanged"), "a new primary is announced")
+        insert(cluster, cluster.record.primary, "without n1 and n3")
+        cluster.start("n1")
+        cluster.start("n3")
+        eventually(cluster.healthy, "both are back")
+        wait_until_equal(cluster)
+
+
 def test_a_frozen_replica_is_no_reason_for_anything(cluster: Cluster) -> None:
     with cluster.watchdog() as watchdog:
         cluster.process("n3").freeze()

@@ -25,7 +25,7 @@ from tests.integration.init_worlds import empty, facts, option_files, spec_of, s
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Every n-th statement: together with every step that is close enough, and the walk ends within a minute or two.
-STATEMENT_STRIDE = 7
+STATEMENT_STRIDE = 11
 STEPS_MAX = 200
 
 

@@ -222,7 +222,7 @@ def _facts(name: str, words: _Words, flavour: Flavour) -> Facts:
         executed=position(flavour, name, words.number("applied", received), own),
         received=position(flavour, name, received, own),
         channel=_channel(words),
-        semi_sync=SemiSync(waiting=words.number("waiting")),
+        semi_sync=SemiSync(waiting=words.number("waiting"), clients=words.number("clients")),
         pulse=PulseRow(beat=beat, epoch=7, primary="n1", routing_ttl_ms=5000, topology="") if beat else None,
     )
 

@@ -233,7 +233,7 @@ class World:
             executed=server.executed,
             received=server.received,
             channel=channel,
-            semi_sync=SemiSync(source_enabled=server.semi_sync),
+            semi_sync=SemiSync(source_enabled=server.semi_sync, clients=self._attached(name)),
             pulse=PulseRow(beat=1, epoch=1, primary="n1", routing_ttl_ms=1000, topology=""),
         )
         return Observation(node=name, at=self.now, reach=Reach.ANSWERED, facts=facts, full_at=self.now, process_alive=alive)
@@ -340,7 +340,10 @@ class World:
     def _acks(self, name: str) -> bool:
         if not self.servers[name].semi_sync:
             return True
-        return any(
+        return self._attached(name) > 0
+
+    def _attached(self, name: str) -> int:
+        return sum(
             replica.source == name and replica.receiving and replica.alive and self.linked(replica.name, name)
             for replica in self.servers.values()
         )

@@ -78,8 +78,8 @@ def test_no_binary_log_at_all(tmp_path: Path) -> None:
     ("extend", "why"),
     [
         (lambda log: log.transaction(U1, 6).transaction(U2, 1), "which the new primary has, comes after"),
-        (lambda log: log.transaction(U1, 6).other(EventType.ROTATE, bytes(20)), "a file that was closed"),
-        (lambda log: log.transaction(U1, 6).other(EventType.STOP, b""), "a file that was closed"),
+        (lambda log: log.transaction(U1, 6).other(EventType.ROTATE, bytes(20)), "the next file"),
+        (lambda log: log.transaction(U1, 6).other(EventType.STOP, b""), "a clean stop"),
         (lambda log: log.transaction(U1, 6).other(EventType.ANONYMOUS_GTID, bytes(42)), "without GTID"),
         (lambda log: log.gtid(U1, 6).query("XA START").rows().other(EventType.XA_PREPARE, bytes(20)), "XA PREPARE"),
         (lambda log: log.gtid(U1, 6).query("BEGIN").rows().query("COMMIT"), "engine like MyISAM"),

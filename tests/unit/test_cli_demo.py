@@ -82,14 +82,18 @@ def test_a_foreign_line_is_not_taken_for_a_history() -> None:
         ([2.0, 1.0, 1.1], 2.0, 900.0),  # files are read one after the other
         ([1.0, 1.1], 5.0, 3900.0),  # no write after the kill at all
         ([1.0, 1.1, 9.0], 1.2, 100.0),  # held statements that ended after the load count for nothing
-        ([], 2.0, float("inf")),
     ],
 )
 def test_the_outage_is_the_longest_time_without_an_acknowledged_write(
     moments: list[float], ended_at: float, expected_ms: float
 ) -> None:
     history = History(writes=[write(at=at) for at in moments])
-    assert history.outage_ms(ended_at) == pytest.approx(expected_ms)
+    assert history.outage(ended_at).ms == pytest.approx(expected_ms)
+
+
+def test_a_history_without_writes_has_no_outage_but_an_error() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        History().outage(2.0)
 
 
 # ---- comparison ------------------------------------------------------------------------------------------------------
@@ -141,6 +145,7 @@ GOOD = Result(
     errors=(),
     stale_reads=0,
     outage_ms=412.34,
+    outage_from_ms=-3.0,
     not_rejoined="",
     checksums_equal=True,
     reads_by_node={"n2": 10},
@@ -168,7 +173,6 @@ def test_a_good_result_is_what_the_contract_says() -> None:
         (replace(GOOD, outage_ms=1000.1), "1000 ms"),
         (replace(GOOD, not_rejoined="n1 is down"), "n1 is down"),
         (replace(GOOD, checksums_equal=False), "not equal"),
-        (replace(GOOD, acknowledged=0), "no write"),
     ],
 )
 def test_each_broken_promise_is_named(broken: Result, words: str) -> None:

@@ -44,7 +44,9 @@ class TestMariadb:
         seen.reached("0-2-9,0-1-8")
         assert seen.text == "0-2-9"
 
-    @pytest.mark.parametrize(("applied", "within"), [("0-1-5", True), ("0-2-6", True), ("0-1-4", False), ("", False), ("1-1-9", False)])
+    @pytest.mark.parametrize(
+        ("applied", "within"), [("0-1-5", True), ("0-2-6", True), ("0-1-4", False), ("", False), ("1-1-9", False)]
+    )
     def test_within(self, applied: str, within: bool) -> None:
         seen = Seen(Flavour.MARIADB)
         seen.wrote("0-1-5")
@@ -64,7 +66,9 @@ class TestMysql:
         seen.reached(f"{A}:1-2,\n{B}:1-7")
         assert seen.text == f"{A}:1-3,{B}:1-7"
 
-    @pytest.mark.parametrize(("applied", "within"), [(f"{A}:1-5", True), (f"{A}:5", True), (f"{A}:1-4", False), (f"{B}:1-9", False)])
+    @pytest.mark.parametrize(
+        ("applied", "within"), [(f"{A}:1-5", True), (f"{A}:5", True), (f"{A}:1-4", False), (f"{B}:1-9", False)]
+    )
     def test_within(self, applied: str, within: bool) -> None:
         seen = Seen(Flavour.MYSQL)
         seen.wrote(f"{A}:5")

@@ -40,7 +40,7 @@ def test_a_url() -> None:
 
 def test_keywords_win_over_the_url() -> None:
     options = read_options({"cluster": URL, "password": "other", "database": "d", "consistency": "strong"})
-    assert options.links["password"] == "other"
+    assert options.links == {"user": "u", "password": "other"}
     assert (options.setup.database, options.consistency) == ("d", "strong")
 
 

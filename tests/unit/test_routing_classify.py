@@ -127,6 +127,8 @@ def test_use(sql: str, schema: str) -> None:
         ("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED", "READ UNCOMMITTED", ()),
         ("SET transaction_isolation = 'REPEATABLE-READ'", "REPEATABLE READ", ("transaction_isolation",)),
         ("SET @@session.tx_isolation = 'read-committed'", "READ COMMITTED", ("tx_isolation",)),
+        ("/* tx_isolation='READ-COMMITTED' */ SET tx_isolation='SERIALIZABLE'", "UNKNOWN", ("tx_isolation",)),
+        ("SET SESSION TRANSACTION /* SERIALIZABLE */ ISOLATION LEVEL READ COMMITTED", "READ COMMITTED", ("transaction",)),
         ("SET SESSION transaction_isolation = %s", "UNKNOWN", ("transaction_isolation",)),
         ("SET SESSION sql_mode = '', time_zone = 'UTC'", None, ("sql_mode", "time_zone")),
         ("SET `sql_mode` = ''", None, ("sql_mode",)),
@@ -159,7 +161,7 @@ def test_what_was_decided_is_remembered_per_family_and_mode() -> None:
         assert classify("SELECT NVL(1, 2)", flavour=Flavour.MARIADB).target is Target.REPLICA
         assert classify("SELECT NVL(1, 2)", flavour=Flavour.MYSQL).target is Target.PRIMARY
         assert "literal" in classify(sql, flavour=Flavour.MARIADB).reason
-        assert "f()" in classify(sql, flavour=Flavour.MARIADB, sql_mode="ANSI_QUOTES").reason
+        assert "function" in classify(sql, flavour=Flavour.MARIADB, sql_mode="ANSI_QUOTES").reason
     assert classifier(Flavour.MARIADB, "") is classifier(Flavour.MARIADB)
     assert classifier(Flavour.MARIADB, "NO_BACKSLASH_ESCAPES") is classifier(Flavour.MARIADB, SqlMode(no_backslash_escapes=True))
 

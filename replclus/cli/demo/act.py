@@ -29,8 +29,10 @@ AWAY_S = 1.5
 """How long after the first write on the new primary the old one is started again."""
 FAILOVER_S_MAX = 15.0
 REJOIN_S_MAX = 20.0
-LINGER_S = 1.0
-"""How long the load goes on at least once the old primary is back."""
+LINGER_S = 2.0
+"""How long the load goes on at least once the old primary is back, so that it is seen to serve reads."""
+LAG_MS_MAX = 500
+"""A replica that is further behind has not caught up yet."""
 _POLL_S = 0.05
 _LOOK_EVERY_S = 0.3
 
@@ -41,6 +43,7 @@ class Loaded:
 
     history: History
     primary: str
+    killed_at: float
     ended_at: float
     not_rejoined: str
 
@@ -71,7 +74,8 @@ class Act:
         self._until_time(max(self._began + self._seconds, time.monotonic() + LINGER_S))
         ended_at = self._shops.stop()
         self._timeline.tell(everything=True)
-        return Loaded(self._shops.follower.read(), _record(self._spec).primary, ended_at, not_rejoined)
+        history, primary = self._shops.follower.read(), _record(self._spec).primary
+        return Loaded(history, primary, kill.monotonic, ended_at, not_rejoined)
 
     def _kill(self, primary: str) -> Kill:
         """`kill -9`, as anybody could: of the pid in the server's pid file."""
@@ -106,7 +110,9 @@ class Act:
         look = _Looks(self._spec, kill.node)
         if not self._until(look.is_healthy, REJOIN_S_MAX):
             return look.complaint
-        self._timeline.add(time.monotonic(), "demo", f"{kill.node} is a healthy replica of {look.source}", "bold green")
+        self._timeline.add(
+            time.monotonic(), "demo", f"{kill.node} is a healthy replica of {look.source}, caught up", "bold green"
+        )
         return ""
 
     def _until_time(self, moment: float) -> None:
@@ -125,7 +131,7 @@ class Act:
             if now > deadline:
                 return False
             elapsed = min(now - self._began, self._seconds)
-            self._bar.to(int(elapsed * 10), int(self._seconds * 10), f"{writes:,} writes")
+            self._bar.to(elapsed, self._seconds, f"{elapsed:.1f} s, {writes:,} writes acknowledged")
             if self._timeline is not None:
                 self._timeline.tell()
             time.sleep(_POLL_S)
@@ -157,6 +163,8 @@ def _complaint(node: NodeStatus, primary: str | None) -> str:
         return "; ".join(problem.sentence for problem in node.problems)
     if node.role is not Role.REPLICA or node.writable or node.source != primary or node.lag_ms is None:
         return f"{node.name} is {node.role.value}, its source is {node.source}, its lag {node.lag_ms} ms"
+    if node.lag_ms > LAG_MS_MAX:
+        return f"{node.name} is still {node.lag_ms} ms behind"
     return ""
 
 

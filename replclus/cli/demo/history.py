@@ -35,6 +35,18 @@ class Write:
     lines: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """From one acknowledged write to the next one of any process, in seconds."""
+
+    began: float
+    ended: float
+
+    @property
+    def ms(self) -> float:
+        return (self.ended - self.began) * 1000
+
+
 @dataclass(slots=True)
 class History:
     """What all applications wrote down so far. `ended` counts those that reached their last line."""
@@ -53,10 +65,13 @@ class History:
         """The first write that was acknowledged later than `moment`."""
         return min((write for write in self.writes if write.at > moment), key=lambda write: write.at, default=None)
 
-    def outage_ms(self, ended_at: float) -> float:
-        """The longest time in which no process had a write acknowledged, up to `ended_at`, when the load was stopped."""
+    def outage(self, ended_at: float) -> Gap:
+        """The longest time in which no process had a write acknowledged, up to `ended_at`, when the load was stopped.
+
+        ValueError if no write was acknowledged at all.
+        """
         moments = sorted(write.at for write in self.writes if write.at <= ended_at)
-        return longest_gap_ms([*moments, ended_at]) if moments else float("inf")
+        return max((Gap(*pair) for pair in pairwise([*moments, ended_at])), key=lambda gap: gap.ms)
 
     def add(self, line: str) -> None:
         """Read one line back. ValueError if it is not one of ours."""
@@ -72,11 +87,6 @@ class History:
                 self.ended += 1
             case other:
                 raise ValueError(f"not a line of a history: {other!r}")
-
-
-def longest_gap_ms(moments: Iterable[float]) -> float:
-    """`moments` in seconds, ascending. 0 if there are fewer than two."""
-    return max(((later - earlier) * 1000 for earlier, later in pairwise(moments)), default=0.0)
 
 
 class Recorder:

@@ -16,7 +16,7 @@ _EXAMPLES_MAX = 5
 class Result:
     """`lost` are sentences, one per acknowledged write that a server has not; `errors` what the applications caught.
 
-    `not_rejoined` is empty, or says what keeps the old primary from being a healthy replica.
+    `outage_from_ms` is when the longest time without an acknowledged write began, counted from the kill. `not_rejoined` is empty, or says what keeps the old primary from being a healthy replica.
     """
 
     flavour: Flavour
@@ -25,6 +25,7 @@ class Result:
     errors: tuple[str, ...]
     stale_reads: int
     outage_ms: float
+    outage_from_ms: float
     not_rejoined: str
     checksums_equal: bool
     reads_by_node: Mapping[str, int]
@@ -39,8 +40,6 @@ class Result:
         return tuple(self._broken())
 
     def _broken(self) -> Iterator[str]:
-        if not self.acknowledged:
-            yield "no write was acknowledged at all"
         if self.lost:
             yield f"{len(self.lost)} acknowledged writes were lost: {_some(self.lost)}"
         if self.errors:
@@ -62,6 +61,7 @@ class Result:
             "lost": len(self.lost),
             "errors_seen_by_application": len(self.errors),
             "write_outage_ms": round(self.outage_ms, 1),
+            "write_outage_from_ms": round(self.outage_from_ms, 1),
             "rejoined": not self.not_rejoined,
             "checksums_equal": self.checksums_equal,
             "seconds": round(self.seconds, 1),

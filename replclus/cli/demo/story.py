@@ -66,13 +66,14 @@ def _load(config: Path, flavour: Flavour, show: Show) -> None:
     show.chapter("A shop: customers, products, orders, order lines")
     began = time.monotonic()
     with show.progress("loading") as bar:
-        rows = load_shop(config, flavour, lambda table, done, total: bar.to(done, total, f"loading {table}"))
+        rows = load_shop(config, flavour, lambda table, done, total: bar.to(done, total, f"{done:,} of {total:,} rows: {table}"))
     took = time.monotonic() - began
     show.line(f"{rows:,} rows loaded through the cluster ({took:.1f} s)")
 
 
 def _result(flavour: Flavour, loaded: Loaded, found: comparing.Comparison, seconds: float) -> Result:
     history = loaded.history
+    outage = history.outage(loaded.ended_at)
     errors = list(history.errors)
     if history.ended < APPLICATIONS:
         errors.append(f"{APPLICATIONS - history.ended} applications hung and were killed")
@@ -82,7 +83,8 @@ def _result(flavour: Flavour, loaded: Loaded, found: comparing.Comparison, secon
         lost=found.lost,
         errors=tuple(errors),
         stale_reads=history.stale_reads,
-        outage_ms=history.outage_ms(loaded.ended_at),
+        outage_ms=outage.ms,
+        outage_from_ms=(outage.began - loaded.killed_at) * 1000,
         not_rejoined=loaded.not_rejoined,
         checksums_equal=found.checksums_equal,
         reads_by_node=history.reads,

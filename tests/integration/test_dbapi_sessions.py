@@ -1,0 +1,135 @@
+"""Session state and consistency on both backends of a logical connection."""
+
+from __future__ import annotations
+
+import pytest
+
+import replclus
+from tests.clusters import Cluster, eventually
+from tests.integration.dbapi_world import Connect, cluster, connect, hold_back, let_go, scalar
+
+__all__ = ["cluster", "connect"]
+
+
+class TestSessionState:
+    def test_variables_and_schema_reach_every_backend(self, connect: Connect) -> None:
+        connection = connect(consistency="eventual", database=None)
+        cursor = connection.cursor()
+        cursor.execute("SET time_zone = '+05:30'")
+        cursor.execute("SET @answer = 42")
+        connection.select_db("app")
+        seen = set()
+        for _ in range(60):
+            cursor.execute("SELECT NOW() = UTC_TIMESTAMP() + INTERVAL 330 MINUTE, COUNT(*) FROM t")
+            seen.add((cursor.route.node, cursor.fetchone()[0]))
+        assert {value for _, value in seen} == {1}
+        assert len(seen) == 3
+        cursor.execute("INSERT INTO t (v) VALUES (@answer)")
+        assert scalar(connection, "SELECT v FROM t ORDER BY id DESC LIMIT 1 FOR UPDATE") == "42"
+
+    def test_character_set(self, connect: Connect) -> None:
+        connection = connect()
+        connection.set_character_set("latin1")
+        assert connection.character_set_name() == "latin1"
+        cursor = connection.cursor()
+        cursor.execute("INSERT INTO t (v) VALUES (%s)", ("é",))
+        number = cursor.lastrowid
+        cursor.execute("SELECT v, LENGTH(v) FROM t WHERE id = %s", (number,))
+        assert cursor.fetchone() == ("é", 2)
+
+    def test_ansi_quotes_are_understood(self, connect: Connect) -> None:
+        connection = connect(sql_mode="ANSI_QUOTES")
+        cursor = connection.cursor()
+        cursor.execute('SELECT "v" FROM "t" WHERE 1 = 0')
+        assert cursor.route.target == "replica"
+        cursor.execute("SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'")
+        cursor.execute("SELECT %s", ("a\\'b",))
+        assert cursor.fetchone() == ("a\\'b",)
+
+    def test_nothing_leaks_to_the_next_user_of_a_pooled_connection(self, connect: Connect) -> None:
+        first = connect()
+        cursor = first.cursor()
+        for sql in ("SET @secret = 'canary'", "CREATE TEMPORARY TABLE mine (a INT)", "SET time_zone = '+03:00'"):
+            cursor.execute(sql)
+        cursor.execute("SELECT GET_LOCK('canary', 0)")
+        thread = first.thread_id()
+        first.close()
+        second = connect()
+        assert scalar(second, "SELECT @secret") is None
+        assert second.thread_id() == thread, "it is the same physical connection"
+        assert scalar(second, "SELECT IS_FREE_LOCK('canary')") == 1
+        assert scalar(second, "SELECT @@time_zone") == "SYSTEM"
+        with pytest.raises(replclus.ProgrammingError):
+            second.cursor().execute("SELECT * FROM mine")
+
+    def test_what_lives_on_one_connection_stays_there(self, connect: Connect) -> None:
+        cursor = connect().cursor()
+        cursor.execute("CREATE TEMPORARY TABLE tmp (a INT)")
+        cursor.execute("INSERT INTO tmp VALUES (1)")
+        cursor.execute("SELECT a FROM tmp")
+        assert cursor.fetchall() == ((1,),)
+
+
+class TestConsistency:
+    def test_you_read_your_own_writes(self, connect: Connect) -> None:
+        cursor = connect().cursor()
+        for number in range(200):
+            cursor.execute("INSERT INTO t (v) VALUES (%s)", (f"own {number}",))
+            cursor.execute("SELECT COUNT(*) FROM t WHERE id = %s", (cursor.lastrowid,))
+            assert cursor.fetchone()[0] == 1, (number, cursor.route)
+
+    def test_with_replicas_held_back(self, cluster: Cluster, connect: Connect) -> None:
+        """All appliers stopped: reads of an own write go to the primary, others stay where they are."""
+        connection = connect()
+        cursor = connection.cursor()
+        bystander = connect().cursor()
+        hold_back(cluster, "n2", "n3", "n4")
+        try:
+            for number in range(20):
+                cursor.execute("INSERT INTO t (v) VALUES (%s)", (f"held {number}",))
+                cursor.execute("SELECT COUNT(*) FROM t WHERE id = %s", (cursor.lastrowid,))
+                assert (cursor.fetchone()[0], cursor.route.node) == (1, "n1")
+            bystander.execute("SELECT COUNT(*) FROM t WHERE v LIKE 'held%'")
+            assert (bystander.fetchone()[0], bystander.route.target) == (0, "replica")
+        finally:
+            let_go(cluster, "n2", "n3", "n4")
+
+        def on_a_replica() -> bool:
+            cursor.execute("SELECT COUNT(*) FROM t WHERE v LIKE 'held%'")
+            assert cursor.fetchone()[0] == 20
+            return bool(cursor.route.target == "replica")
+
+        eventually(on_a_replica, "reads come back to the replicas")
+
+    def test_reads_never_go_back_in_time(self, cluster: Cluster, connect: Connect) -> None:
+        """One replica is held back; who has read elsewhere must not be sent there."""
+        owner = connect()
+        writer = owner.cursor()
+        writer.execute("CREATE TABLE IF NOT EXISTS clock (n INT)")
+        writer.execute("INSERT INTO clock VALUES (0)")
+        reader = connect(causality_token=owner.causality_token)
+        scalar(reader, "SELECT n FROM clock")
+        hold_back(cluster, "n3")
+        try:
+            last = 0
+            for number in range(1, 80):
+                writer.execute("UPDATE clock SET n = %s", (number,))
+                seen = scalar(reader, "SELECT n FROM clock")
+                assert seen >= last
+                last = seen
+        finally:
+            let_go(cluster, "n3")
+            writer.execute("DROP TABLE clock")
+
+    def test_a_token_carries_over(self, connect: Connect) -> None:
+        first = connect()
+        with first.cursor() as cursor:
+            cursor.execute("INSERT INTO t (v) VALUES ('token')")
+            number = cursor.lastrowid
+        token = first.causality_token
+        assert token
+        assert scalar(connect(causality_token=token), f"SELECT COUNT(*) FROM t WHERE id = {number}") == 1
+        with pytest.raises(ValueError, match="causality_token"):
+            scalar(connect(causality_token="0-0-') OR 1 -- "), "SELECT 1")  # noqa: S106
+
+

@@ -1,0 +1,255 @@
+"""Host access to one server process: proof of death, no stranger killed, the unacknowledged tail cut off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from replclus.errors import HostError
+from replclus.model.gtid import MysqlGtidSet
+from replclus.model.spec import Flavour
+from replclus.server.process import LocalProcess
+from tests.conftest import MakeSandbox, RunningServer, running
+
+
+def test_kill_is_proof_and_can_be_repeated(fresh_server: RunningServer) -> None:
+    process = fresh_server.process
+    pid = int(process.pid_file.read_text())
+    assert process.is_running()
+    death = process.kill()
+    assert death.pid == pid
+    assert death.seconds < 5
+    assert not process.is_running()
+    assert process.kill().pid is None
+    with pytest.raises(pymysql.err.OperationalError):
+        fresh_server.connect()
+    report = process.start()
+    assert report.pid == int(process.pid_file.read_text()) != pid
+    assert fresh_server.run("SELECT @@read_only") == ((1,),)
+
+
+def test_a_frozen_server_is_running_and_can_be_killed(fresh_server: RunningServer) -> None:
+    process = fresh_server.process
+    process.freeze()
+    with pytest.raises(pymysql.err.OperationalError):
+        fresh_server.connect(read_timeout=1).close()
+    assert process.is_running()
+    process.thaw()
+    assert fresh_server.run("SELECT 1") == ((1,),)
+    process.freeze()
+    assert process.kill().pid is not None
+    assert not process.is_running()
+    with pytest.raises(HostError, match="no server is running here"):
+        process.thaw()
+
+
+def test_a_frozen_server_can_be_stopped(fresh_server: RunningServer) -> None:
+    fresh_server.process.freeze()
+    fresh_server.process.stop()
+    assert not fresh_server.process.is_running()
+
+
+def test_the_number_of_a_dead_server_may_be_a_stranger_now(fresh_server: RunningServer) -> None:
+    process = fresh_server.process
+    process.kill()
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        process.pid_file.write_text(f"{stranger.pid}\n")
+        assert not process.is_running()
+        assert process.kill().pid is None
+        process.stop()
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+@pytest.mark.parametrize("content", [None, "", "0", "-1", "x", "99999999"])
+def test_a_server_without_its_pid_file_is_found_by_its_lock(fresh_server: RunningServer, content: str | None) -> None:
+    process = fresh_server.process
+    pid = int(process.pid_file.read_text())
+    process.pid_file.unlink()
+    if content is not None:
+        process.pid_file.write_text(content)
+    assert process.is_running()
+    assert process.start().already_running
+    assert process.kill().pid == pid
+    assert not process.is_running()
+
+
+def test_a_server_that_cannot_start_says_why(fresh_server: RunningServer) -> None:
+    process = fresh_server.process
+    process.kill()
+    options = process.directory / "my.cnf"
+    options.write_text(options.read_text().replace("[replclus]", "[mysqld]\nno_such_option = 1\n[replclus]"))
+    with pytest.raises(HostError, match=r"the server ended while starting: .*no_such_option"):
+        process.start()
+    assert not process.is_running()
+
+
+def test_a_directory_that_is_not_ours_to_start(tmp_path: Path) -> None:
+    process = LocalProcess(tmp_path)
+    assert not process.is_running()
+    with pytest.raises(HostError, match=r"no my\.cnf"):
+        process.start()
+    (tmp_path / "my.cnf").write_text("[mysqld]\nport = 3306\n")
+    with pytest.raises(HostError, match=r"add \[replclus\]"):
+        process.start()
+
+
+def test_a_zombie_counts_as_dead(fresh_server: RunningServer) -> None:
+    """A parent that does not collect its child must not keep us from calling the server dead."""
+    process = fresh_server.process
+    process.stop()
+    settings = process.directory / "my.cnf"
+    binary = next(line.split(" = ")[1] for line in settings.read_text().splitlines() if line.startswith("server_binary"))
+    with subprocess.Popen([binary, f"--defaults-file={settings}"], stderr=subprocess.DEVNULL) as child:
+        wait_until_answering(fresh_server)
+        os.kill(child.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while process.is_running() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert Path(f"/proc/{child.pid}/stat").read_text().split(") ")[1][0] == "Z"
+        assert process.kill().pid is None
+        assert process.start().pid != child.pid
+
+
+def wait_until_answering(server: RunningServer) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            server.connect().close()
+            return
+        except pymysql.err.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+SEMI_SYNC = {
+    Flavour.MARIADB: (
+        "SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC'",
+        "SET GLOBAL rpl_semi_sync_master_timeout = 3600000",
+        "SET GLOBAL rpl_semi_sync_master_enabled = ON",
+    ),
+    Flavour.MYSQL: (
+        "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
+        "SET GLOBAL rpl_semi_sync_source_timeout = 3600000",
+        "SET GLOBAL rpl_semi_sync_source_enabled = ON",
+    ),
+}
+POSITION = {Flavour.MARIADB: "SELECT @@gtid_binlog_pos", Flavour.MYSQL: "SELECT @@gtid_executed"}
+
+
+@contextmanager
+def waiting(server: RunningServer, *statements: str) -> Iterator[None]:
+    """Each statement on its own connection, all waiting for an acknowledgement that nobody gives."""
+
+    def commit(statement: str) -> None:
+        with server.connect() as connection, pytest.raises(pymysql.err.OperationalError):
+            connection.cursor().execute(statement)
+
+    threads = [threading.Thread(target=commit, args=(statement,)) for statement in statements]
+    log = server.place.directory / "data" / "binlog.000001"
+    for thread in threads:
+        before = log.stat().st_size if log.exists() else 0
+        thread.start()
+        deadline = time.monotonic() + 10
+        # The first is in the log as soon as it waits; the others queue behind it, in the log or before it.
+        while thread is threads[0] and log.stat().st_size <= before and time.monotonic() < deadline:
+            time.sleep(0.01)
+    time.sleep(0.3)
+    yield
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def prepare(server: RunningServer, *, semi_sync: bool = True) -> str:
+    """A table with row 0; from then on nothing is acknowledged. Returns the position."""
+    server.run("CREATE DATABASE d", "CREATE TABLE d.t (i INT PRIMARY KEY)", "INSERT INTO d.t VALUES (0)")
+    if semi_sync:
+        server.run(*SEMI_SYNC[server.flavour])
+    return str(server.run(POSITION[server.flavour])[0][0])
+
+
+def known(server: RunningServer, position: str) -> MysqlGtidSet | None:
+    return MysqlGtidSet.parse(position) if server.flavour is Flavour.MYSQL else None
+
+
+def test_what_nobody_acknowledged_is_gone_after_the_start(fresh_server: RunningServer) -> None:
+    position = prepare(fresh_server)
+    with waiting(fresh_server, "INSERT INTO d.t VALUES (1)", "INSERT INTO d.t VALUES (2)", "CREATE TABLE d.u (i INT)"):
+        fresh_server.process.kill()
+    report = fresh_server.process.start(known(fresh_server, position))
+    assert report.cut
+    assert report.cut_refused == ""
+    assert fresh_server.run("SELECT i FROM d.t") == ((0,),)
+    assert fresh_server.run("SHOW TABLES FROM d") == (("t",),)
+    assert fresh_server.run(POSITION[fresh_server.flavour]) == ((position,),)
+
+
+@pytest.fixture
+def mysql(make_sandbox: MakeSandbox) -> RunningServer:
+    return running(make_sandbox(Flavour.MYSQL, replicas=0))
+
+
+@pytest.mark.mysql
+def test_mysql_keeps_its_tail_where_nobody_says_what_is_known(mysql: RunningServer) -> None:
+    position = prepare(mysql)
+    with waiting(mysql, "INSERT INTO d.t VALUES (1)"):
+        mysql.process.kill()
+    assert mysql.process.start().cut == ""
+    assert mysql.run("SELECT COUNT(*) FROM d.t") == ((2,),)
+    # Now it is committed: too late to cut.
+    mysql.process.kill()
+    report = mysql.process.start(MysqlGtidSet.parse(position))
+    assert (report.cut, "older file" in report.cut_refused) == ("", True)
+    assert mysql.run("SELECT COUNT(*) FROM d.t") == ((2,),)
+
+
+@pytest.mark.mysql
+def test_mysql_tail_of_a_clean_stop_is_committed(mysql: RunningServer) -> None:
+    position = prepare(mysql, semi_sync=False)
+    mysql.run("INSERT INTO d.t VALUES (1)")
+    mysql.process.stop()
+    report = mysql.process.start(MysqlGtidSet.parse(position))
+    assert (report.cut, "a clean stop" in report.cut_refused) == ("", True)
+    assert mysql.run("SELECT COUNT(*) FROM d.t") == ((2,),)
+
+
+@pytest.mark.mysql
+def test_mysql_transactions_that_were_committed_show_up_again_after_a_cut(mysql: RunningServer) -> None:
+    """An asynchronous primary's tail is not just prepared. The judge of old primaries must be able to see that."""
+    position = prepare(mysql, semi_sync=False)
+    mysql.run("INSERT INTO d.t VALUES (1)")
+    executed = mysql.run(POSITION[Flavour.MYSQL])
+    mysql.process.kill()
+    assert mysql.process.start(MysqlGtidSet.parse(position)).cut
+    assert mysql.run(POSITION[Flavour.MYSQL]) == executed
+
+
+@pytest.mark.mysql
+def test_mysql_tagged_transactions_are_cut_too(mysql: RunningServer) -> None:
+    position = prepare(mysql)
+    tagged = mysql.connect()
+    tagged.cursor().execute("SET gtid_next = 'AUTOMATIC:blue'")
+
+    def commit() -> None:
+        with pytest.raises(pymysql.err.OperationalError):
+            tagged.cursor().execute("INSERT INTO d.t VALUES (1)")
+
+    thread = threading.Thread(target=commit)
+    thread.start()
+    time.sleep(0.5)
+    mysql.process.kill()
+    thread.join(30)
+    assert mysql.process.start(MysqlGtidSet.parse(position)).cut.endswith(":blue:1")
+    assert mysql.run(POSITION[Flavour.MYSQL]) == ((position,),)
+    assert mysql.run("SELECT i FROM d.t") == ((0,),)

@@ -1,0 +1,21 @@
+"""Writes the pages of docs/ that are generated from code: `make docs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from replclus import config
+from replclus.cli import reference
+from replclus.failover import manual
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {"configuration.md": config.document, "cli.md": reference.document, "failover.md": manual.document}
+
+
+def main() -> None:
+    for name, document in PAGES.items():
+        (DOCS / name).write_text(document())
+
+
+if __name__ == "__main__":
+    main()
