@@ -34,7 +34,7 @@ def one(flavour: Flavour) -> dict[str, Any]:
     if not lines:
         return {"ok": False, "broken_promises": ended.stderr.strip().splitlines()[-1:]}
     found: dict[str, Any] = json.loads(lines[-1])
-    return found
+    return {**found, "story": ended.stderr}
 
 
 def main() -> int:
@@ -47,9 +47,13 @@ def main() -> int:
     for number in range(1, given.runs + 1):
         found = one(given.flavour)
         results.append(found)
-        shown = {key: found.get(key) for key in ("ok", "acknowledged", "lost", "write_outage_ms", "seconds")}
+        shown = {
+            key: found.get(key) for key in ("ok", "acknowledged", "lost", "write_outage_ms", "write_outage_from_ms", "seconds")
+        }
         broken = "; ".join(found.get("broken_promises", ()))
         print(f"  {number:2}  load {os.getloadavg()[0]:.1f}  {json.dumps(shown)}  {broken}", flush=True)
+        if not found["ok"]:
+            print(found.get("story", ""), flush=True)
     judged = [found for found in results if "write_outage_ms" in found]
     successes = sum(bool(found["ok"]) for found in results)
     print(f"  successes: {successes} of {given.runs}")

@@ -37,7 +37,7 @@ for candidate in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
     [[ -e $candidate ]] && keyring=$candidate && break
 done
 if [[ -z $keyring ]]; then
-    echo "make mysql: package debian-archive-keyring is missing: run 'make deps-mysql' as root or with sudo" >&2
+    echo "make mysql: package debian-archive-keyring is missing: run 'make mysql', as root or with sudo" >&2
     exit 1
 fi
 

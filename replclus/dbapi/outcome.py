@@ -37,19 +37,28 @@ class Ledger:
         self._pending: str | None = None
 
     def commit(self, link: Link) -> None:
-        """Put down a new token and commit, in one round trip. What the COMMIT says counts: its error is raised."""
+        """Put down a new token and commit, in one round trip. Raises what kept the transaction from being committed.
+
+        COMMIT is sent before the token's answer is known. If the token could not be written, the server may have rolled
+        back everything before it (a deadlock), and the COMMIT had nothing to do: then it comes without a GTID.
+        """
         self._sequence += 1
         self._pending = f"{self._connection}{self._sequence:016x}"
-        statements = (
-            f"DELETE FROM replclus.outcome WHERE token = X'{self._written or self._pending}'",  # noqa: S608  # our digits
-            f"INSERT INTO replclus.outcome (token) VALUES (X'{self._pending}')",  # noqa: S608
-            "COMMIT",
-        )
-        answers = link.exchange([(COMMAND.COM_QUERY, statement) for statement in statements])
-        if isinstance(answers[-1], err.MySQLError):
+        link.gtid = None
+        statements = [f"INSERT INTO replclus.outcome (token) VALUES (X'{self._pending}')", "COMMIT"]  # noqa: S608  # our digits
+        if self._written is not None:
+            # Never one that is not there: that would lock the gap in which others insert theirs.
+            statements.insert(0, f"DELETE FROM replclus.outcome WHERE token = X'{self._written}'")  # noqa: S608
+        *tokens, committed = link.exchange([(COMMAND.COM_QUERY, statement) for statement in statements])
+        failure = next((answer for answer in tokens if isinstance(answer, err.MySQLError)), None)
+        if isinstance(committed, err.MySQLError) or failure is not None:
             self._pending = None
-            raise answers[-1]
-        self._done()
+        if isinstance(committed, err.MySQLError):
+            raise committed
+        if failure is not None and link.gtid is None:
+            raise failure
+        if failure is None:
+            self._done()
 
     def _done(self) -> None:
         self._written, self._pending = self._pending, None

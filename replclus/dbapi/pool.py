@@ -69,7 +69,7 @@ class Pool:
                     continue
                 link.quit()
                 raise
-            link.idle = False
+            link.idle, link.gtid = False, None
             return link
         link = Link.to(node, term, self.options, setup)
         self.watcher.attend(link)

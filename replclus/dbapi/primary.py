@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pymysql import err
-from pymysql.constants import COMMAND
+from pymysql.constants import COMMAND, ER
 
 from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import OutcomeUnknown, SessionLost, TransactionLost
@@ -20,6 +20,8 @@ from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link
 from replclus.dbapi.outcome import Ledger, Outcome
 from replclus.dbapi.private import Result
+
+DEADLOCKS_MAX = 5
 
 Send = Callable[[Link], object]
 
@@ -174,6 +176,8 @@ class Primary:
         except err.Error as error:
             fate = fate_of(error, broken=link._sock is None)
             if fate is Fate.ANSWERED:
+                if not link.in_transaction:
+                    self.lose()
                 raise
             return self._cut(error, fate, link, current)
         return self._ended(link, "committed" if current.wrote else "not_committed")
@@ -231,8 +235,28 @@ class Primary:
 
         Raises 2006, on a closed link, where the statement provably left nothing behind.
         """
-        ledger = self.ledger
-        assert ledger is not None
+        answer = self._begun(link, sql)
+        for turn in range(1, DEADLOCKS_MAX + 1):
+            try:
+                assert self.ledger is not None
+                self.ledger.commit(link)
+            except err.Error as error:
+                fate = fate_of(error, broken=link._sock is None)
+                if fate is Fate.UNKNOWN or fate is Fate.TIMED_OUT:
+                    self._find_out(error, link)
+                    link.server_status &= ~IN_TRANSACTION
+                    break
+                if fate is not Fate.ANSWERED or error.args[0] != ER.LOCK_DEADLOCK or turn == DEADLOCKS_MAX:
+                    raise
+                # It was our token that met a deadlock, not the application's statement: nothing happened, once more.
+                answer = self._begun(link, sql)
+            else:
+                break
+        answer.server_status = link.server_status
+        link._result = answer
+
+    def _begun(self, link: Link, sql: str | bytes) -> Result:
+        """BEGIN and the statement, in one round trip; the statement's result."""
         try:
             begun, answer = link.exchange([(COMMAND.COM_QUERY, "BEGIN"), (COMMAND.COM_QUERY, sql)])
         except err.Error as error:
@@ -245,16 +269,7 @@ class Primary:
                 link.queries("ROLLBACK")
                 raise part
         assert isinstance(answer, Result)
-        try:
-            ledger.commit(link)
-        except err.Error as error:
-            fate = fate_of(error, broken=link._sock is None)
-            if fate is not Fate.UNKNOWN and fate is not Fate.TIMED_OUT:
-                raise
-            self._find_out(error, link)
-            link.server_status &= ~IN_TRANSACTION
-        answer.server_status = link.server_status
-        link._result = answer
+        return answer
 
     def _find_out(self, error: err.Error, link: Link) -> None:
         """COMMIT was sent and not answered. Returns if it was executed."""

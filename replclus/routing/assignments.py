@@ -46,7 +46,10 @@ class _Assignment:
 
 
 def classify_set(words: Sequence[str], text: str, grammar: Grammar) -> Classified:
-    """`words` begin with SET. `text` is the statement itself, or empty if it is one of several. SET STATEMENT … FOR is not handled here."""
+    """`words` begin with SET. `text` is the statement itself, or empty if it is one of several.
+
+    SET STATEMENT … FOR is not handled here.
+    """
     match list(words[1:3]):
         case ["PASSWORD", *_]:
             return primary("SET PASSWORD changes an account", StatementKind.DDL)

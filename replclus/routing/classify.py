@@ -21,8 +21,8 @@ CACHE_SIZE = 4096
 _SECOND_STATEMENT_WITHIN = 2048
 _NESTING_MAX = 3
 
-# ALTER INSTANCE is not decided at once, see `statements`.
-_DECIDED_AT_ONCE = {word: verdict for word, verdict in AT_ONCE.items() if word != "ALTER"}
+# What CREATE makes of these has statements in its body, which are not statements of the string.
+_WITH_BODY = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"})
 _OF_THE_SESSION = frozenset(
     {StatementKind.SET_SESSION, StatementKind.SET_USER_VARIABLE, StatementKind.SET_TRANSACTION, StatementKind.USE}
 )
@@ -50,7 +50,7 @@ class Classifier:
         return found if hint is None else hints.apply(found, hint)
 
     def _without_hints(self, sql: str, nesting: int) -> Classified:
-        at_once = _DECIDED_AT_ONCE.get(first_word(sql))
+        at_once = AT_ONCE.get(first_word(sql))
         if at_once is not None and sql.find(";", 0, _SECOND_STATEMENT_WITHIN) < 0:
             return at_once
         if not executable.present(sql):
@@ -77,7 +77,7 @@ class Classifier:
 
 def _split(words: list[str]) -> list[list[str]]:
     """At each `;`. Nothing behind the last ones is no statement."""
-    if ";" not in words:
+    if ";" not in words or _has_body(words[: words.index(";")]):
         return [words]
     parts: list[list[str]] = [[]]
     for word in words:
@@ -88,6 +88,12 @@ def _split(words: list[str]) -> list[list[str]]:
     while len(parts) > 1 and not parts[-1]:
         parts.pop()
     return parts
+
+
+def _has_body(words: Sequence[str]) -> bool:
+    if words[:3] == ["BEGIN", "NOT", "ATOMIC"]:
+        return True
+    return words[:1] in (["CREATE"], ["ALTER"]) and not _WITH_BODY.isdisjoint(words)
 
 
 def _together(verdicts: Sequence[Classified]) -> Classified:

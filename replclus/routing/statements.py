@@ -23,7 +23,7 @@ AT_ONCE: dict[str, Classified] = {
     **{word: primary(f"{word} writes") for word in ("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "IMPORT")},
     **{
         word: primary(f"{word} changes the schema or accounts", StatementKind.DDL)
-        for word in ("ALTER", "RENAME", "GRANT", "REVOKE", "TRUNCATE")
+        for word in ("RENAME", "GRANT", "REVOKE", "TRUNCATE")
     },
     **{
         word: primary(f"{word} TABLE maintains the tables of one server", StatementKind.DDL)
@@ -45,7 +45,7 @@ AT_ONCE: dict[str, Classified] = {
         for word in ("RESET", "PURGE", "CHANGE", "STOP", "INSTALL", "UNINSTALL", "SHUTDOWN", "RESTART", "CLONE")
     },
 }
-# ALTER INSTANCE and its like are no schema change, so ALTER is looked at after all, and so are CREATE and DROP.
+# Not part of any schema, and not replicated: ALTER INSTANCE, CREATE RESOURCE GROUP.
 _SERVER_OBJECTS = (["INSTANCE"], ["RESOURCE", "GROUP"])
 
 

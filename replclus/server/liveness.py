@@ -82,14 +82,14 @@ def find_process(data: Path, pid_file: Path) -> ServerProcess | None:
 
 
 def _open(pid: int, data: Path, pid_file: Path, *, dying: bool = False) -> ServerProcess | None:
-    """The process, if it is the server. `dying`: also if it has given up its memory, and with it its command line, and is
-    known to hold the lock still."""
+    """The process, if it is the server. `dying`: also if it has lost its memory already, and with it its command line;
+    for one that is known to hold the lock still."""
     try:
         found = ServerProcess(pid, os.pidfd_open(pid))
     except ProcessLookupError:
         return None
-    # In this order: what is read now belongs to the process the descriptor holds, or to one that has ended already.
-    if _serves(pid, data, pid_file, dying=dying) and not found.wait_gone(0):
+    # In this order: what is read in between belongs to the process the descriptor holds.
+    if not found.wait_gone(0) and _serves(pid, data, pid_file, dying=dying) and not found.wait_gone(0):
         return found
     found.close()
     return None
@@ -137,6 +137,8 @@ def _serves(pid: int, data: Path, pid_file: Path, *, dying: bool) -> bool:
     """Whether the process is a database server that works in `data`, or is about to: it was started with our pid file."""
     process = Path("/proc") / str(pid)
     arguments = _command_line(process)
+    if not any(arguments):
+        return dying
     if f"--pid-file={pid_file}" in arguments or f"--datadir={data}" in arguments:
         return True
     if not any(Path(argument).name in _PROGRAMS for argument in arguments):

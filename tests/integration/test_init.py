@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pymysql
 import pytest
 
 from replclus.errors import ConfigError, Locked
-from replclus.events import Event, RecordChanged, StepDone, StepStarted
+from replclus.events import Event, RecordChanged, StepDone, StepStarted, Warned
 from replclus.model.record import MemberState
-from replclus.model.spec import Durability, Flavour
+from replclus.model.spec import Account, ClusterSpec, Durability, Flavour, Secret
 from replclus.model.topology import Topology
 from replclus.provision import bootstrap
 from replclus.provision.look import connect_with
@@ -19,7 +20,7 @@ from replclus.sandbox import Sandbox
 from replclus.store import SqliteStore
 from replclus.store.secrets import Secrets, load_secrets
 from tests.conftest import MakeSandbox, running
-from tests.integration.init_worlds import binary_logs, facts, servers, snapshot, spec_of, store_of
+from tests.integration.init_worlds import binary_logs, facts, option_files, servers, snapshot, spec_of, store_of
 
 SECONDS_MAX = {Flavour.MARIADB: 5.0, Flavour.MYSQL: 8.0}
 
@@ -52,7 +53,7 @@ def test_the_record_admits_everybody_as_the_servers_are(made: tuple[Sandbox, lis
     spec = spec_of(sandbox)
     record = store_of(spec).load()
     assert record is not None
-    assert (record.epoch, record.primary, record.ackers) == (1, "n1", {"n2", "n3", "n4"})
+    assert (record.epoch, record.primary, record.ackers) == (1, "n1", frozenset({"n2", "n3", "n4"}))
     assert {member.state for member in record.members} == {MemberState.ACTIVE}
     for member in record.members:
         who = facts(spec, spec.node(member.name)).identity
@@ -145,7 +146,7 @@ def test_the_pulse_carries_a_map_that_names_everybody(made: tuple[Sandbox, list[
 def test_the_application_writes_to_the_primary_and_reads_on_replicas(made: tuple[Sandbox, list[Event], float]) -> None:
     sandbox, *_ = made
     first, second, *_ = spec_of(sandbox).nodes
-    app = {"user": "app", "password": "app", "database": "app", "autocommit": True}
+    app: dict[str, Any] = {"user": "app", "password": "app", "database": "app", "autocommit": True}
     with pymysql.connect(host=first.host, port=first.port, **app) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS greeting (word VARCHAR(20) PRIMARY KEY)")
         cursor.execute("REPLACE INTO greeting VALUES ('hello')")
@@ -279,3 +280,48 @@ def test_without_an_administrator_nothing_is_tried(make_sandbox: MakeSandbox) ->
     spec = replace(spec_of(make_sandbox(Flavour.MARIADB, replicas=1)), admin=None)
     with pytest.raises(ConfigError, match=r"accounts\.admin"):
         bootstrap(spec, store_of(spec))
+
+
+# ---- servers on hosts that are not ours: an administrator's account over TCP, and nothing else -----------------------
+
+
+def remote(sandbox: Sandbox) -> ClusterSpec:
+    """The sandbox as seen from elsewhere: no sockets, no directories, and an administrator who may come by TCP."""
+    for server in servers(sandbox):
+        server.run("SET sql_log_bin = 0", "CREATE USER boss@'127.0.0.1' IDENTIFIED BY 'secret'")
+        server.run("SET sql_log_bin = 0", "GRANT ALL ON *.* TO boss@'127.0.0.1' WITH GRANT OPTION")
+    spec = spec_of(sandbox)
+    nodes = tuple(replace(node, socket=None, process_dir=None) for node in spec.nodes)
+    return replace(spec, nodes=nodes, admin=Account("boss", Secret("secret")))
+
+
+def test_remote_servers_remember_how_to_start_or_we_are_told_what_to_write(make_sandbox: MakeSandbox, flavour: Flavour) -> None:
+    sandbox = make_sandbox(flavour, replicas=1)
+    spec, told = remote(sandbox), list[Event]()
+    files = option_files(sandbox)
+    bootstrap(spec, store_of(spec), report=told.append)
+    assert option_files(sandbox) == files
+    warned = [(one.node, one.what) for one in told if isinstance(one, Warned) and "option file" in one.what]
+    assert not bootstrap(spec, store_of(spec)).changed
+    if flavour is Flavour.MARIADB:
+        assert [node for node, _ in warned] == ["n1", "n2"]
+        assert all("read_only=ON" in what and "skip_slave_start=ON" in what for _, what in warned)
+        return
+    assert warned == []
+    second = running(sandbox, "n2")
+    second.process.stop()
+    kept = [line for line in files["n2"].splitlines() if not line.startswith(("read_only", "super_read_only", "skip_replica"))]
+    (second.place.directory / "my.cnf").write_text("\n".join(kept) + "\n")
+    second.process.start()
+    found = facts(spec, spec.node("n2"))
+    assert not found.writable and found.channel is not None and not found.channel.receiver.running
+    assert second.run("SELECT @@super_read_only, @@rpl_semi_sync_source_timeout") == ((1, 4294967295),)
+
+
+def test_remote_servers_know_our_accounts_by_the_address_they_see(make_sandbox: MakeSandbox, flavour: Flavour) -> None:
+    sandbox = make_sandbox(flavour, replicas=1)
+    spec = remote(sandbox)
+    bootstrap(spec, store_of(spec))
+    hosts = running(sandbox).run("SELECT host FROM mysql.user WHERE user = 'replclus_watchdog' ORDER BY host")
+    assert hosts == (("127.0.0.1",), ("::1",), ("localhost",))
+    assert facts(spec, spec.nodes[1], secrets_of(sandbox).watchdog).channel is not None

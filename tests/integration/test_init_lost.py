@@ -160,3 +160,15 @@ def test_where_acknowledged_writes_may_be_on_one_server_only_nothing_is_cut_off(
         assert known(spec, secrets, "n2") is None
     finally:
         store.cas(loose.version, replace(loose, durability=Durability.LOSSLESS))
+
+
+def test_lost_passwords_are_replaced_everywhere(module_sandbox: Sandbox, spec: ClusterSpec, secrets: Secrets) -> None:
+    """Last in this module: the others' `secrets` no longer open anything."""
+    _attach_all(module_sandbox)
+    (spec.state_dir / "secrets.toml").unlink()
+    steps = bootstrap(spec, store_of(spec)).steps
+    assert [(step.name, step.node) for step in steps] == [("create accounts", node.name) for node in spec.nodes]
+    made = load_secrets(spec.state_dir)
+    assert made is not None and made != secrets
+    assert all(facts(spec, node, made.watchdog).identity.cluster_id == recorded(spec).cluster_id for node in spec.nodes)
+    assert not bootstrap(spec, store_of(spec)).changed

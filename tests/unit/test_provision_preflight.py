@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from replclus.model.observation import Version
@@ -146,7 +148,7 @@ def test_configuration_and_members_that_differ() -> None:
 
 
 def test_accounts_that_pass_read_only_are_warned_of_on_mariadb() -> None:
-    more = {"flavour": Flavour.MARIADB, "version": Version(10, 11, 19), "option_file": ""}
+    more: dict[str, Any] = {"flavour": Flavour.MARIADB, "version": Version(10, 11, 19), "option_file": ""}
     accounts = (("dba", "%", "READ_ONLY ADMIN"), ("root", "localhost", "SUPER"), ("replclus_watchdog", "h", "READ_ONLY ADMIN"))
     found = warnings(spec(), None, (server(1, privileged=accounts, **more),))
     assert [name for name, _ in found] == ["n1"]

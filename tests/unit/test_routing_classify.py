@@ -102,6 +102,12 @@ def test_what_may_be_sent_again(sql: str, again: bool, flavour: Flavour) -> None
     assert classify(sql, flavour=flavour).is_select_like is again
 
 
+@pytest.mark.parametrize("flavour", FAMILIES)
+def test_the_body_of_a_procedure_is_not_run_here(flavour: Flavour) -> None:
+    found = classify("CREATE PROCEDURE p() BEGIN SET @a = NOW(); SET GLOBAL read_only = 0; END", flavour=flavour)
+    assert (found.target, found.kind, found.pins) == (Target.PRIMARY, StatementKind.DDL, False)
+
+
 @pytest.mark.parametrize(
     ("sql", "schema"),
     [

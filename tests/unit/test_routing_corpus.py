@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
-from routing_corpus import Labelled, corpus, variants
 
 from replclus.model.spec import Flavour
 from replclus.routing import Target, classify
+from tests.unit.routing_corpus import Labelled, corpus, variants
 
 CORPUS = corpus()
+_HERE = Path(__file__).parent
+_TABLE = (_HERE.parent.parent / "docs" / "routing.md").read_text(encoding="utf-8")
+_CORPUS_TEXT = "".join(path.read_text(encoding="utf-8") for path in sorted((_HERE / "corpus").glob("*.txt")))
 
 
 def _wrong(one: Labelled, sql: str, how: str) -> str | None:
@@ -49,3 +55,13 @@ def test_only_what_a_replica_may_serve_is_sent_twice() -> None:
         if found.is_select_like:
             assert found.target is Target.REPLICA or "state of one server" in found.reason, one
             assert not found.pins, one
+
+
+def test_every_construct_of_the_documented_table_is_in_the_corpus() -> None:
+    """Except those that a text alone does not show."""
+    rows = {int(number) for number in re.findall(r"(?m)^\| (\d+)", _TABLE)} | {22, 44}
+    assert rows == set(range(1, 50))
+    headings = " ".join(re.findall(r"(?m)^## (.*)", _CORPUS_TEXT))
+    spans = [range(int(a), int(b) + 1) for a, b in re.findall(r"(\d+) to (\d+)", headings)]
+    labelled = {int(number) for number in re.findall(r"\d+", headings)} | {number for span in spans for number in span}
+    assert rows - labelled == {26, 31, 43, 44, 47, 48}

@@ -25,7 +25,8 @@ import replclus
 from replclus.cli.demo.data import CUSTOMERS, FIRST_PLACED_ID, LINES_MAX, LINES_MIN, PRODUCTS
 from replclus.cli.demo.history import Kind, Recorder, Write
 
-PAUSE_S = 0.008
+PAUSE_S = 0.02
+"""Between two customers: a shop with traffic, not a load test, on a machine that runs all servers at once."""
 ERROR_PAUSE_S = 0.05
 FAILOVER_TIMEOUT_S = 15
 

@@ -16,7 +16,8 @@ _EXAMPLES_MAX = 5
 class Result:
     """`lost` are sentences, one per acknowledged write that a server has not; `errors` what the applications caught.
 
-    `outage_from_ms` is when the longest time without an acknowledged write began, counted from the kill. `not_rejoined` is empty, or says what keeps the old primary from being a healthy replica.
+    `outage_from_ms` is when the longest time without an acknowledged write began, counted from the kill. `not_rejoined`
+    is empty, or says what keeps the old primary from being a healthy replica.
     """
 
     flavour: Flavour
