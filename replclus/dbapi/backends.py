@@ -201,6 +201,8 @@ class Backends:
     def get_reader(self) -> Link | None:
         """A link to a replica that satisfies the connection's consistency. None: there is none now, use the primary."""
         watcher = self.watcher
+        if watcher.map.primary is None and not watcher.map.replicas:
+            self.arrive()
         self.map = current = watcher.map
         link = self.reader
         if link is not None and (link.streaming or link.in_transaction) and link._sock is not None and not link.broken_off:

@@ -113,6 +113,7 @@ class Connection(Base):
         session = self._session
         if session is None:
             raise err.InterfaceError(0, "")
+        self._check_process(session)
         return session
 
     # Statements -----------------------------------------------------------------------------------------------------
@@ -154,13 +155,10 @@ class Connection(Base):
         return session.last if session.last is not None else session.on_any(lambda link: None)
 
     def _check_process(self, session: Session) -> None:
-        """The map has changed, which it also does in a forked child: what the parent holds open must not be used here."""
+        """In a forked child, what the parent holds open must not be used. The map is a new one there: `query` notices by it."""
         if self._process != os.getpid():
-            session.backends.discard()
-            session.last = None
-            session.primary.lose()
             self._process = os.getpid()
-            session.backends.arrive()
+            session.leave_parent()
 
     def _mode_changed(self, link: Link, status: int) -> None:
         # Not escaped text, but words: the server's own list.
@@ -242,7 +240,6 @@ class Connection(Base):
             if not reconnect:
                 raise err.Error("Already closed")
             self.connect()
-        self._check_process(self._alive())
         self._after(self._alive().on_any(lambda link: link.ping()))
 
     def kill(self, thread_id: Any) -> None:

@@ -183,8 +183,7 @@ def _nodes(topology: Topology | None, seeds: Sequence[Node]) -> tuple[Node, ...]
         return tuple(seeds)
     sockets = {seed.address: seed.socket for seed in seeds}
     return tuple(
-        Node(name=n.name, host=n.host, port=n.port, socket=sockets.get((n.host, n.port)), weight=n.weight)
-        for n in topology.nodes
+        Node(name=n.name, host=n.host, port=n.port, socket=sockets.get((n.host, n.port)), weight=n.weight) for n in topology.nodes
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pymysql import err
 
 from replclus.dbapi.backends import Backends
-from replclus.dbapi.errors import StatementRefused
+from replclus.dbapi.errors import StatementRefused, TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link, Setup
 from replclus.dbapi.options import Options
@@ -327,6 +327,18 @@ class Session:
         finally:
             self._look_around()
         return link
+
+    def leave_parent(self) -> None:
+        """After a fork: begin anew with the same settings. TransactionLost if a transaction was open: it is the parent's."""
+        opened = self.primary.transaction is not None or bool(self.primary.pinned)
+        self.backends.discard()
+        self.primary.lose()
+        self.replica.shown = self.replica.read_only = False
+        self.last = self._guest = None
+        self._look_around()
+        if opened:
+            raise TransactionLost("the primary", "this process was forked off in the middle of it")
+        self.backends.arrive()
 
     def kill(self, thread_id: int) -> None:
         """KILL on the node where that connection of this process is; on the primary if it is none of ours."""

@@ -27,7 +27,7 @@ from replclus.model.topology import PulseRow, Topology
 from replclus.routing.balance import ewma
 
 INTERVAL_S = 0.25
-ALARM_INTERVAL_S = 0.02
+ALARM_INTERVAL_S = 0.03
 ALARM_S_MAX = 60.0
 SILENT_INTERVAL_S = 1.0
 PROBE_TIMEOUT_S = 1.0
@@ -72,13 +72,16 @@ class Watcher:
             "sql_mode": None,
             "local_infile": False,
         }
+        self.flavour: Flavour | None = None
+        self._know_nothing()
+        self._reset_threads()
+
+    def _know_nothing(self) -> None:
         self.map = ClusterMap()
         self.fresh_until = NEVER
         self.why_no_primary = "no node has been asked yet"
-        self.flavour: Flavour | None = None
         self.states: dict[Address, NodeState] = {seed.address: NodeState(seed) for seed in self.seeds}
         self._known = Knowledge()
-        self._reset_threads()
 
     def _reset_threads(self) -> None:
         self._changed = threading.Condition()
@@ -95,7 +98,9 @@ class Watcher:
         """See to it that every node is being asked. Cheap when it already is."""
         self._used_at = time.monotonic()
         with self._changed:
-            self._stopping = False
+            if self._stopping:
+                self._stopping = False
+                self._wake.clear()
             for state in self.states.values():
                 if state.thread is None or not state.thread.is_alive():
                     state.thread = threading.Thread(
@@ -168,11 +173,7 @@ class Watcher:
 
     def after_fork(self) -> None:
         """In the child: no thread has survived, and what is known may be as old as the parent. Start from nothing."""
-        self.map = ClusterMap()
-        self.fresh_until = NEVER
-        self.why_no_primary = "no node has been asked yet"
-        self.states = {seed.address: NodeState(seed) for seed in self.seeds}
-        self._known = Knowledge()
+        self._know_nothing()
         self._reset_threads()
 
     # The threads ----------------------------------------------------------------------------------------------------
@@ -187,6 +188,7 @@ class Watcher:
                 self._take(state, answer, applied)
                 self._pause(state)
                 if time.monotonic() - self._used_at > UNUSED_S_MAX and not self._in_use():
+                    self._rest()
                     return
         finally:
             prober.close()
@@ -201,6 +203,13 @@ class Watcher:
                 return
         silent = state.silent_since is not None and now - state.silent_since > SILENCE_S_MAX
         self._wake.wait(SILENT_INTERVAL_S if silent else INTERVAL_S)
+
+    def _rest(self) -> None:
+        """Nobody has been here for a while. What is known now must not be believed later."""
+        self._stopping = True
+        self._wake.set()
+        with self._changed:
+            self._know_nothing()
 
     def _in_use(self) -> bool:
         with self._changed:
@@ -275,7 +284,8 @@ class _Prober:
                 self.flavour = self._link.speech.flavour
                 asked_at = time.monotonic()
             return self._read(self._link, asked_at)
-        except (err.Error, OSError) as error:
+        except Exception as error:
+            # Whatever is wrong with one node, even with what it says, must not end the watch over it.
             self.close()
             number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
             text = str(error.args[1]) if len(error.args) > 1 else str(error)

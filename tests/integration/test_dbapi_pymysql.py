@@ -144,7 +144,8 @@ class TestProcesses:
     def test_fork(self, connect: Connect) -> None:
         """A child may use what its parent had opened: it gets physical connections of its own."""
         connection = connect()
-        before = connection.thread_id(), scalar(connection, "SELECT 1")
+        mine = "SELECT CONNECTION_ID()"
+        before = scalar(connection, mine), scalar(connection, "SELECT 1")
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -152,7 +153,7 @@ class TestProcesses:
                 cursor = connection.cursor()
                 cursor.execute("INSERT INTO t (v) VALUES ('child')")
                 cursor.execute("SELECT COUNT(*) FROM t WHERE v = 'child'")
-                os.write(writing, f"{cursor.fetchone()[0]} {connection.thread_id()}".encode())
+                os.write(writing, f"{cursor.fetchone()[0]} {scalar(connection, mine)}".encode())
             finally:
                 os._exit(0)
         os.waitpid(child, 0)

@@ -205,5 +205,3 @@ class TestTransactions:
         connection.rollback()
         connection.autocommit(True)
         assert scalar(connection, "SELECT COUNT(*) FROM t WHERE v = 'by statement'") == 0
-
-

@@ -131,5 +131,3 @@ class TestConsistency:
         assert scalar(connect(causality_token=token), f"SELECT COUNT(*) FROM t WHERE id = {number}") == 1
         with pytest.raises(ValueError, match="causality_token"):
             scalar(connect(causality_token="0-0-') OR 1 -- "), "SELECT 1")  # noqa: S106
-
-
