@@ -4,7 +4,8 @@
 # Debian's stable releases and Ubuntu disagree about which MySQL they carry, if any; Debian "sid" always has the newest
 # one. Its packages are fetched by this machine's own apt (so its proxies apply, and the archive's signature is checked)
 # into a private directory, unpacked there with everything they depend on down to libc, and run through their own
-# dynamic loader. The result is one program, .servers/mysql/bin/mysqld, that works on any Linux of the same architecture.
+# dynamic loader. Where that archive cannot be verified, the release's own MySQL is unpacked the same way. The result is
+# one program, .servers/mysql/bin/mysqld, that works on any Linux of the same architecture.
 #
 # Settings: REPLCLUS_DEBIAN_MIRROR (default http://deb.debian.org/debian), REPLCLUS_MYSQL_DIR (default .servers/mysql).
 set -euo pipefail
@@ -41,8 +42,8 @@ if [[ -z $keyring ]]; then
     exit 1
 fi
 
-# sid's lists say that they are good for a week. A mirror that lags further behind still serves signed packages, and
-# nothing here needs today's. An empty status file makes apt believe that nothing is installed, so that it fetches every dependency.
+# An empty status file makes apt believe that nothing is installed, so that it fetches every dependency. Lists that say they
+# have expired are taken: a mirror that lags behind still serves signed packages, and nothing here needs today's.
 : >"$work/apt/status"
 echo "deb [signed-by=$keyring] $mirror sid main" >"$work/apt/sources.list"
 private_apt() {
@@ -51,15 +52,31 @@ private_apt() {
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
         -o Dir::State="$work/apt" -o Dir::State::Lists="$work/apt/lists" -o Dir::State::Status="$work/apt/status" \
         -o Dir::Cache="$work/apt/cache" -o Acquire::Languages=none -o APT::Sandbox::User=root \
-        -o APT::Default-Release= -o APT::Get::AllowUnauthenticated=false -o Debug::NoLocking=true -o Acquire::Retries=3 -o Acquire::Check-Valid-Until=false \
+        -o APT::Default-Release= -o APT::Get::AllowUnauthenticated=false -o Debug::NoLocking=true \
+        -o Acquire::Retries=3 -o Acquire::Check-Valid-Until=false \
         -o APT::Update::Post-Invoke=/bin/true -o APT::Update::Post-Invoke-Success=/bin/true \
         "$@" </dev/null >>"$log" 2>&1
 }
+fetch() {
+    private_apt "${source[@]}" install --yes --download-only --no-install-recommends "$1" "${1/server/client}"
+}
 
 echo "make mysql: fetching MySQL from Debian sid"
-private_apt update || fail "apt could not read the package lists of $mirror"
-private_apt install --yes --download-only --no-install-recommends mysql-server-core mysql-client-core ||
-    fail "apt could not fetch mysql-server-core"
+source=()
+if private_apt update && ! grep -q '^[EW]:' "$log"; then
+    fetch mysql-server-core || fail "apt could not fetch mysql-server-core"
+elif grep -q NO_PUBKEY "$log"; then
+    # An older Ubuntu knows Debian's keys of its own day only. But an Ubuntu has a MySQL of its own; the lists that the
+    # machine has already are used for it.
+    source=(-o Dir::Etc::SourceList=/etc/apt/sources.list -o Dir::Etc::SourceParts=/etc/apt/sources.list.d
+        -o Dir::State=/var/lib/apt -o Dir::State::Lists=/var/lib/apt/lists -o Dir::State::Status="$work/apt/status")
+    own=$(apt-cache search --names-only '^mysql-server-core(-[0-9.]+)?$' | cut -d ' ' -f 1 | sort -V | tail -n 1)
+    [[ -n $own ]] || fail "the keys in $keyring are too old for Debian sid"
+    echo "make mysql: Debian's keys are too old here; fetching this release's own $own instead"
+    fetch "$own" || fail "apt could not fetch $own"
+else
+    fail "apt could not read the package lists of $mirror"
+fi
 
 echo "make mysql: unpacking"
 for package in "$work"/apt/cache/archives/*.deb; do
@@ -71,7 +88,12 @@ done
 rm -rf "$work/apt"
 
 loader=$(cd "$work/root" && find . -name 'ld-linux*.so.*' | head -n 1)
-libraries=$(cd "$work/root" && dirname "$(find . -name 'libc.so.6' | head -n 1)")
+libraries=
+for directory in lib usr/lib; do
+    for triplet in "$work/root/$directory"/*-linux-gnu*/; do
+        [[ -d $triplet ]] && libraries+=\$root/$directory/$(basename "$triplet"):
+    done
+done
 [[ -n $loader && -x $work/root/usr/sbin/mysqld ]] || fail "the packages hold no mysqld"
 
 mkdir "$work/bin"
@@ -86,7 +108,7 @@ for program in sbin/mysqld bin/mysql bin/mysqladmin bin/mysqldump; do
     cat >"$work/bin/$(basename "$program")" <<WRAPPER
 #!/bin/sh
 root=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")/root
-exec "\$root/${loader#./}" --library-path "\$root/${libraries#./}" "\$root/usr/$program" "\$@" $options
+exec "\$root/${loader#./}" --library-path "${libraries%:}" "\$root/usr/$program" "\$@" $options
 WRAPPER
     chmod 755 "$work/bin/$(basename "$program")"
 done

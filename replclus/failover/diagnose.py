@@ -104,7 +104,7 @@ def only_we_cannot_see_it(view: ClusterView) -> bool:
 def beat_lost(view: ClusterView) -> bool:
     """A beat just failed, and we have not looked at the primary since."""
     since = view.pulse.failing_since
-    return since is not None and view.primary.full_at < since and view.primary.reach.alive
+    return since is not None and view.primary.at < since and view.primary.reach.alive
 
 
 def commits_blocked(view: ClusterView) -> bool:

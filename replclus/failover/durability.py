@@ -51,6 +51,10 @@ def blockers(view: ClusterView, old: str, *, fenced: bool) -> tuple[str, ...]:
                 f"{name} may be the only one to hold acknowledged writes and cannot be asked ({seen.error or seen.reach.value}):"
                 f" bring it back, or run `replclus failover --force` to accept the loss"
             )
+        elif view.stranger(facts):
+            reasons.append(
+                f"{name} held acknowledged writes, and is another server now: it does not carry this cluster's identity"
+            )
         elif regressed(view, name):
             reasons.append(
                 f"{name} has less than it once had received and may have lost acknowledged writes:"

@@ -186,7 +186,7 @@ def attachable(view: ClusterView, primary: str) -> tuple[str, ...]:
     found = []
     for member in view.record.members:
         facts = view.facts(member.name)
-        if facts is None or facts.writable or member.name == primary or not member.admitted:
+        if facts is None or facts.writable or member.name == primary or not member.admitted or view.stranger(facts):
             continue
         if source.received.contains(facts.received):
             found.append(member.name)

@@ -104,6 +104,10 @@ def _all_silent(view: ClusterView) -> Iterator[Match]:
         yield None, "no server answers: either all are down, or this watchdog is cut off"
 
 
+def _turns_us_away(view: ClusterView) -> bool:
+    return view.primary.reach in (Reach.DENIED, Reach.FAILED)
+
+
 def _overloaded(view: ClusterView) -> bool:
     return view.primary.reach is Reach.OVERLOADED
 
@@ -235,6 +239,13 @@ TABLE: tuple[Situation, ...] = (
         "The primary refuses connections because it has too many; it is alive.",
         _about_primary(_overloaded, lambda view: f"has no connection left for us ({_cause(view)})"),
         remedies.stay("a server with too many connections is not dead"),
+    ),
+    Situation(
+        "PrimaryTurnsUsAway",
+        Severity.CRITICAL,
+        "The primary is alive, and does not let the watchdog in.",
+        _about_primary(_turns_us_away, lambda view: f"is alive, and does not let us in ({_cause(view)})"),
+        remedies.stay("a server that speaks is not dead; `replclus init` repairs the watchdog's account"),
     ),
     Situation(
         "PrimaryReadOnly",

@@ -102,8 +102,13 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
         return Stay(f"{node} is judged when the primary answers")
     if not may_touch(view, node):
         return Stay(f"{node} is left alone for a moment after a failed step")
-    if facts.identity.cluster_id not in (None, view.record.cluster_id):
-        why = f"it belongs to another cluster ({facts.identity.cluster_id})"
+    if view.stranger(facts):
+        other = facts.identity.cluster_id
+        why = (
+            f"it belongs to another cluster ({other})"
+            if other
+            else "it does not carry this cluster's identity: was it made anew?"
+        )
         return Act(plan.quarantine(view, view.record.member(node), why))
     if primary.executed.contains(facts.received):
         return Act(plan.follow(view, view.record.member(node)))

@@ -112,5 +112,6 @@ def lag_ms(view: ClusterView, node: str) -> int | None:
     facts = view.facts(node)
     if facts is None or facts.pulse is None:
         return None
-    beats = [seen.facts.pulse.beat for seen in view.observations.values() if seen.facts is not None and seen.facts.pulse]
+    everyone = (view.seen(member.name).facts for member in view.record.members)
+    beats = [seen.pulse.beat for seen in everyone if seen is not None and seen.pulse is not None]
     return max(0, max(beats) - facts.pulse.beat)

@@ -82,8 +82,12 @@ class ClusterView:
                 yield member, facts
 
     def serving_replicas(self) -> Iterator[tuple[Member, Facts]]:
-        """Like `answering_replicas`, of those that are admitted: without the quarantined and the joining."""
-        return (pair for pair in self.answering_replicas() if pair[0].admitted)
+        """Like `answering_replicas`, of those that take part: admitted, and still the cluster's own."""
+        return ((member, facts) for member, facts in self.answering_replicas() if member.admitted and not self.stranger(facts))
+
+    def stranger(self, facts: Facts) -> bool:
+        """Does this server carry another cluster's identity row, or none? Then it is not the one that was admitted."""
+        return facts.identity.cluster_id != self.record.cluster_id
 
     def follows(self, facts: Facts, source: str) -> bool:
         """Is this replica configured to replicate from the member called `source`?"""

@@ -113,6 +113,8 @@ def _initialise_mariadb(binary: ServerBinary, data: Path) -> None:
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--skip-name-resolve",
+            # A machine whose own name cannot be looked up will do: accounts with it in them are dropped below anyway.
+            "--force",
             *common,
         ],
         "mariadb-install-db",

@@ -32,6 +32,9 @@ from replclus.watchdog.pulse import BeatClock, Pulse
 REREAD_S_MAX = 0.25
 """How long the loop waits for servers that it asked again. A hung one is not waited for longer."""
 
+PATIENCE_PART = 16
+"""Evidence that is missing is asked for again after this part of a tick, then after twice as long, up to a whole tick."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
@@ -65,6 +68,7 @@ class Watchdog:
         self._said: tuple[str, str] = ("", "")
         self._operation: tuple[int, Phase | None] = (0, None)
         self._operation_since = NEVER
+        self._patience_s = spec.timings.tick_s / PATIENCE_PART
         self._doubt: _Doubt | None = None
 
     def run(self, stop: threading.Event, *, until: Callable[[ClusterRecord], bool] | None = None) -> None:
@@ -117,6 +121,11 @@ class Watchdog:
         record = self._store.load()
         if record is None:
             raise ConfigError(f"cluster {self._spec.name} has no record yet: run `replclus init` first")
+        configured = {node.name: (node.host, node.port) for node in self._spec.nodes}
+        for member in record.members:
+            if configured.get(member.name) != (member.host, member.port):
+                where = f"{member.name} is a member of the cluster at {member.host}:{member.port}"
+                raise ConfigError(f"{where}, and the configuration says otherwise: put the [[node]] back as it was")
         return record
 
     def _first_look(self, probers: dict[str, Prober]) -> None:
@@ -144,9 +153,12 @@ class Watchdog:
             self._reread(probers, tuple(probers))
         elif isinstance(decision, Wait):
             self._reread(probers, decision.reread)
-            self._board.wait_for_alarm(self._spec.timings.tick_s / 10)
+            self._board.wait_for_alarm(self._patience_s)
+            self._patience_s = min(2 * self._patience_s, self._spec.timings.tick_s)
+            return
         else:
             self._board.wait_for_alarm(self._spec.timings.tick_s)
+        self._patience_s = self._spec.timings.tick_s / PATIENCE_PART
 
     def _view(self, record: ClusterRecord, pulse: Pulse) -> ClusterView:
         now = self._clock()

@@ -206,7 +206,15 @@ def _observation(name: str, words: _Words, flavour: Flavour) -> Observation:
     full_at = NOW - float(words.get("age", "0.05"))
     facts = _facts(name, words, flavour) if reach is Reach.ANSWERED else None
     error = "" if reach is Reach.ANSWERED else reach.value.replace("_", " ")
-    return Observation(node=name, at=NOW - 0.01, reach=reach, error=error, facts=facts, full_at=full_at, process_alive=process)
+    return Observation(
+        node=name,
+        at=NOW - float(words.get("looked", "0.01")),
+        reach=reach,
+        error=error,
+        facts=facts,
+        full_at=full_at,
+        process_alive=process,
+    )
 
 
 def _facts(name: str, words: _Words, flavour: Flavour) -> Facts:
