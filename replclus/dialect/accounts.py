@@ -53,7 +53,7 @@ MYSQL_GLOBAL = {
 
 PULSE_TABLES = {
     AccountRole.REPLICATION: (),
-    AccountRole.WATCHDOG: (("SELECT, INSERT, UPDATE", "`replclus`.*"),),
+    AccountRole.WATCHDOG: (("SELECT, INSERT, UPDATE, DELETE", "`replclus`.*"),),
     AccountRole.APPLICATION: (
         ("SELECT", "`replclus`.`pulse`"),
         ("SELECT, INSERT, UPDATE, DELETE", "`replclus`.`outcome`"),

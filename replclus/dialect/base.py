@@ -238,6 +238,15 @@ def beat_update(pulse: PulseRow, *, topology: bool) -> Statement:
     )
 
 
+def purge_outcomes(age_s: int, rows_max: int) -> Statement:
+    """Drop tokens that nobody will ask for any more: a connection removes its own when it is closed, one that crashed cannot."""
+    return Statement(
+        "DELETE FROM replclus.outcome WHERE written_at < CURRENT_TIMESTAMP(6) - INTERVAL %s SECOND AND @@global.read_only = 0"
+        " ORDER BY written_at LIMIT %s",
+        (age_s, rows_max),
+    )
+
+
 def beat_insert(pulse: PulseRow) -> Statement:
     """The first pulse; nothing where there is one already, or on a read-only server."""
     return Statement(

@@ -14,7 +14,6 @@ import select
 import signal
 import struct
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from replclus.errors import HostError
@@ -55,12 +54,7 @@ class ServerProcess:
         """True once all its threads have ended: it holds no file, lock or connection any more. It may still be a zombie."""
         poll = select.poll()
         poll.register(self._handle, select.POLLIN)
-        gone = bool(poll.poll(timeout_s * 1000))
-        if gone:
-            # Where it was our own child, take its exit status, so that no zombie stays behind.
-            with suppress(ChildProcessError):
-                os.waitpid(self.pid, os.WNOHANG)
-        return gone
+        return bool(poll.poll(timeout_s * 1000))
 
 
 def find_process(data: Path, pid_file: Path) -> ServerProcess | None:

@@ -11,7 +11,7 @@ from typing import Any
 from pymysql.constants import ER
 
 from replclus.dialect import Dialect, Link, Setting, Statement
-from replclus.dialect.base import LOGGED, SESSIONS, UNLOGGED, USER_SCHEMAS, VARIABLES, clients
+from replclus.dialect.base import LOGGED, SESSIONS, UNLOGGED, USER_SCHEMAS, VARIABLES, clients, purge_outcomes
 from replclus.errors import AccessDenied, ServerError, UnsupportedServer
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Identity, Observation, Reach
@@ -203,6 +203,13 @@ class Server:
         ServerError if it is read-only, or if its row is of a later epoch: then somebody else is in charge.
         """
         writing.beat(self._line, pulse, deadline_s)
+
+    def purge_outcomes(self, age_s: int, rows_max: int) -> None:
+        """Drop up to `rows_max` tokens of tracked writes that are older than `age_s` seconds.
+
+        Nothing on a read-only MariaDB, ServerError on a read-only MySQL: it would be a transaction of its own.
+        """
+        self._line.do(purge_outcomes(age_s, rows_max))
 
     # ---- bringing in -----------------------------------------------------------------------------------------------
     @contextlib.contextmanager

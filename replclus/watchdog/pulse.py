@@ -46,8 +46,16 @@ class Aim:
     topology: Topology
 
 
+OUTCOME_AGE_S = 24 * 3600
+OUTCOME_ROWS_MAX = 1000
+PURGE_EVERY_S = 600.0
+
+
 class Pulse(threading.Thread):
-    """Writes beats to wherever it is aimed; holds still while it is aimed at nothing."""
+    """Writes beats to wherever it is aimed; holds still while it is aimed at nothing.
+
+    Now and then it also drops the tokens of tracked writes that crashed applications left behind.
+    """
 
     def __init__(
         self,
@@ -69,6 +77,7 @@ class Pulse(threading.Thread):
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
+        self._purged_at = clock()
 
     @property
     def health(self) -> PulseHealth:
@@ -113,6 +122,9 @@ class Pulse(threading.Thread):
         sent_at = self._clock()
         try:
             server.beat(pulse_row(aim.topology, self._beats.next(), self._timings), self._timings.pulse_deadline_s)
+            if sent_at - self._purged_at > PURGE_EVERY_S:
+                self._purged_at = sent_at
+                server.purge_outcomes(OUTCOME_AGE_S, OUTCOME_ROWS_MAX)
         except ServerError as error:
             self._failed(aim, sent_at, error.message)
         else:

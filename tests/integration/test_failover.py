@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 import pymysql
 import pytest
 
+from replclus.errors import ServerError
 from replclus.sandbox import Sandbox
+from replclus.server.server import Server
 from tests.clusters import Cluster, eventually, initialised
 
 TABLE = "CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, what VARCHAR(40))"
@@ -190,3 +193,18 @@ def test_a_second_watchdog_is_turned_away(cluster: Cluster) -> None:
         second = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert second.returncode == 1
     assert "watchdog" in second.stderr.splitlines()[-1]
+
+
+def test_old_tokens_of_tracked_writes_are_dropped_on_the_primary_and_nowhere_else(cluster: Cluster) -> None:
+    insert_token = "INSERT INTO replclus.outcome VALUES (UNHEX('{}'), CURRENT_TIMESTAMP(6) - INTERVAL {} SECOND)"
+    cluster.run("n1", insert_token.format("00", 100), insert_token.format("01", 1))
+    eventually(lambda: cluster.equal("replclus.outcome"), "both tokens are everywhere")
+    for name in ("n2", "n1"):
+        server = Server(cluster.spec.node(name), cluster.secrets.watchdog)
+        with contextlib.suppress(ServerError):  # MySQL refuses what MariaDB would let the watchdog's account do
+            server.purge_outcomes(50, 1000)
+        server.close()
+        if name == "n2":
+            assert len(cluster.rows("n2", "SELECT * FROM replclus.outcome")) == 2, "a replica has no transaction of its own"
+    assert cluster.rows("n1", "SELECT HEX(token) FROM replclus.outcome") == (("01",),)
+    eventually(cluster.healthy, "nobody is errant")

@@ -16,7 +16,9 @@ import pytest
 
 from replclus.errors import HostError
 from replclus.model.gtid import MysqlGtidSet
+from replclus.model.observation import Version
 from replclus.model.spec import Flavour
+from replclus.server.binaries import find_server_binary
 from replclus.server.process import LocalProcess
 from tests.conftest import MakeSandbox, RunningServer, running
 
@@ -237,6 +239,8 @@ def test_mysql_transactions_that_were_committed_show_up_again_after_a_cut(mysql:
 
 @pytest.mark.mysql
 def test_mysql_tagged_transactions_are_cut_too(mysql: RunningServer) -> None:
+    if find_server_binary(Flavour.MYSQL).version < Version(8, 3, 0):
+        pytest.skip("tags came with MySQL 8.3")
     position = prepare(mysql)
     tagged = mysql.connect()
     tagged.cursor().execute("SET gtid_next = 'AUTOMATIC:blue'")
