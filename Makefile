@@ -38,7 +38,7 @@ mysql:  ## Put a MySQL server into .servers/mysql/, from Debian's packages
 	@tools/setup.sh mysql
 
 docs:  ## Write the generated pages of docs/ anew
-	@tools/setup.sh
+	@tools/setup.sh dev
 	.venv/bin/python -m tools.docs
 
 clean:  ## Remove what was built and installed here (.venv, .servers, caches)

@@ -37,6 +37,8 @@ _LOCK_TIMEOUT_S = 10.0
 _POLL_S = 0.02
 
 _MARIADB_CUT = re.compile(r"truncated binlog file.*transactions starting from GTID ([\d-]+)")
+_MARIADB_CANNOT_CUT = "Cannot truncate the binary log"
+_MARIADB_KEPT = "DDL or a table without transactions is in it, which MariaDB cannot roll back, so all of it was committed"
 # The shell ends at once and leaves the server to init: no zombie of ours, no tie to our terminal, and a pid at once.
 _SPAWN = 'cd "$1" && shift && { "$@" >>error.log 2>&1 </dev/null & echo $!; }'
 
@@ -73,11 +75,7 @@ class LocalProcess:
 
     def is_running(self) -> bool:
         """Whether the server process exists, frozen or not, answering or not. HostError if that cannot be known."""
-        found = self._find()
-        if found is None:
-            return False
-        with found:
-            return True
+        return self._running_pid() is not None
 
     def kill(self, timeout_s: float = KILL_TIMEOUT_S) -> Death:
         """SIGKILL, and wait until it is gone: the fence. Nothing to kill is success as well. HostError if it outlives it.
@@ -122,25 +120,41 @@ class LocalProcess:
         """Bring the server up as its option file says, and wait until it greets on its socket.
 
         `known` is what the present primary has received: on MySQL, transactions beyond it are cut off the binary log
-        first. MariaDB does the same by itself, asked by its option file. None leaves a MySQL tail alone.
+        first. None leaves a MySQL tail alone. MariaDB cuts by itself, asked by its option file (`init_rpl_role=SLAVE`);
+        where it cannot, and refuses to start, the tail is committed and `cut_refused` says so.
         `options` go last on the command line, for this start only.
         """
         began = time.monotonic()
+        deadline = began + timeout_s
         settings = read_options(self.directory)
+        cut = refused = ""
         with self._locked():
-            found = self._find()
-            if found is not None:
-                with found:
-                    return StartReport(found.pid, 0.0, already_running=True)
+            pid = self._running_pid()
+            if pid is not None:
+                return StartReport(pid, 0.0, already_running=True)
             cut, refused = self._trim(settings, known)
-            self._clear_socket()
-            log_start = self.error_log.stat().st_size if self.error_log.exists() else 0
+            log_start = self._log_size()
             pid = self._spawn(settings, options)
-        self._wait_ready(log_start, began + timeout_s)
+        try:
+            self._wait_ready(log_start, deadline)
+        except HostError:
+            if settings.flavour is not Flavour.MARIADB or _MARIADB_CANNOT_CUT not in self._log_since(log_start):
+                raise
+            pid, refused = self._spawn_with_tail(settings, options, deadline), _MARIADB_KEPT
         if settings.flavour is Flavour.MARIADB:
             truncated = _MARIADB_CUT.search(self._log_since(log_start))
             cut = f"{truncated[1]} and later" if truncated else ""
         return StartReport(pid, time.monotonic() - began, cut=cut, cut_refused=refused)
+
+    def _spawn_with_tail(self, settings: ProcessOptions, options: Sequence[str], deadline: float) -> int:
+        """Start a MariaDB server that cannot cut its tail off, and would rather not start at all, with the tail committed."""
+        with self._locked():
+            pid = self._running_pid()
+            log_start = self._log_size()
+            if pid is None:
+                pid = self._spawn(settings, (*options, "--init-rpl-role=MASTER"))
+        self._wait_ready(log_start, deadline)
+        return pid
 
     def _trim(self, settings: ProcessOptions, known: MysqlGtidSet | None) -> tuple[str, str]:
         if known is None or settings.flavour is not Flavour.MYSQL:
@@ -164,6 +178,7 @@ class LocalProcess:
 
     def _spawn(self, settings: ProcessOptions, options: Sequence[str]) -> int:
         """Start the server detached from us, and note its pid before it does so itself, which takes it a while."""
+        self._clear_socket()
         command = [
             str(settings.server_binary),
             f"--defaults-file={self.directory / 'my.cnf'}",
@@ -207,6 +222,13 @@ class LocalProcess:
     def _find(self) -> ServerProcess | None:
         return find_process(self.data, self.pid_file)
 
+    def _running_pid(self) -> int | None:
+        found = self._find()
+        if found is None:
+            return None
+        with found:
+            return found.pid
+
     def _signal(self, number: signal.Signals) -> None:
         found = self._find()
         if found is None:
@@ -234,6 +256,9 @@ class LocalProcess:
             yield
         finally:
             os.close(handle)
+
+    def _log_size(self) -> int:
+        return self.error_log.stat().st_size if self.error_log.exists() else 0
 
     def _log_since(self, offset: int) -> str:
         try:
