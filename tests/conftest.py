@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pymysql
 import pytest
 
 from replclus.model.spec import Flavour
-from replclus.sandbox import Sandbox, create
+from replclus.sandbox import Sandbox, create, throw_away_directory
 from replclus.sandbox.options import Place
 from replclus.server.process import LocalProcess
 from tests.reaper import reap
@@ -68,7 +67,7 @@ def flavour(request: pytest.FixtureRequest) -> Flavour:
 @pytest.fixture(scope="session")
 def server_root() -> Iterator[Path]:
     """Where this run's servers live: a short path, because unix sockets have short names. Emptied whatever happens."""
-    root = Path(tempfile.mkdtemp(prefix="rct-", dir="/tmp"))
+    root = throw_away_directory("rct-")
     watcher = subprocess.Popen(
         [sys.executable, "-m", "tests.reaper", str(root)], stdin=subprocess.PIPE, cwd=_REPOSITORY, start_new_session=True
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from replclus.cli.demo.story import tell
 from replclus.cli.options import FlavourOption, Json, OwnConfig
 from replclus.errors import Refused
 from replclus.model.spec import Flavour
-from replclus.sandbox import Sandbox, create, open_sandbox
+from replclus.sandbox import Sandbox, create, in_memory, open_sandbox, throw_away_directory
 
 REPLICAS = 3
 TERMINATED = 128 + signal.SIGTERM
@@ -62,7 +61,7 @@ def _stage(flavour: Flavour, keep: Path | None, show: Show) -> Iterator[Sandbox]
         raise SystemExit(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, end)
-    directory = keep or Path(tempfile.mkdtemp(prefix="replclus-demo-"))
+    directory = keep or throw_away_directory("replclus-demo-")
     try:
         yield _servers(directory, flavour, show)
     finally:
@@ -90,5 +89,6 @@ def _servers(directory: Path, flavour: Flavour, show: Show) -> Sandbox:
     show.chapter(f"{REPLICAS + 1} {names[flavour]} servers")
     began = time.monotonic()
     sandbox = create(directory, flavour=flavour, replicas=REPLICAS)
-    show.line(f"real and empty, in {sandbox.directory} ({time.monotonic() - began:.1f} s)")
+    medium = "memory" if in_memory(sandbox.directory) else "disk"
+    show.line(f"real and empty, in {sandbox.directory}, which is {medium} ({time.monotonic() - began:.1f} s)")
     return sandbox

@@ -197,7 +197,7 @@ def test_a_second_watchdog_is_turned_away(cluster: Cluster) -> None:
 
 def test_old_tokens_of_tracked_writes_are_dropped_on_the_primary_and_nowhere_else(cluster: Cluster) -> None:
     insertion = "INSERT INTO replclus.outcome VALUES (UNHEX('{}'), CURRENT_TIMESTAMP(6) - INTERVAL {} SECOND)"
-    cluster.run("n1", insertion.format("00", 100), insert_token.format("01", 1))
+    cluster.run("n1", insertion.format("00", 100), insertion.format("01", 1))
     eventually(lambda: cluster.equal("replclus.outcome"), "both tokens are everywhere")
     for name in ("n2", "n1"):
         server = Server(cluster.spec.node(name), cluster.secrets.watchdog)
