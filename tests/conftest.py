@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +13,11 @@ import pymysql
 import pytest
 
 from replclus.model.spec import Flavour
-from replclus.sandbox import Sandbox, create, throw_away_directory
+from replclus.sandbox import Sandbox, create, throw_away
 from replclus.sandbox.options import Place
 from replclus.server.process import LocalProcess
-from tests.reaper import reap
 
 MakeSandbox = Callable[..., Sandbox]
-
-_REPOSITORY = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +62,8 @@ def flavour(request: pytest.FixtureRequest) -> Flavour:
 @pytest.fixture(scope="session")
 def server_root() -> Iterator[Path]:
     """Where this run's servers live: a short path, because unix sockets have short names. Emptied whatever happens."""
-    root = throw_away_directory("rct-")
-    watcher = subprocess.Popen(
-        [sys.executable, "-m", "tests.reaper", str(root)], stdin=subprocess.PIPE, cwd=_REPOSITORY, start_new_session=True
-    )
-    try:
+    with throw_away("rct-") as root:
         yield root
-    finally:
-        reap(root)
-        watcher.communicate(timeout=60)
 
 
 _numbers = count(1)

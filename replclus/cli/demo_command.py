@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from replclus.cli.demo.story import tell
 from replclus.cli.options import FlavourOption, Json, OwnConfig
 from replclus.errors import Refused
 from replclus.model.spec import Flavour
-from replclus.sandbox import Sandbox, create, in_memory, open_sandbox, throw_away_directory
+from replclus.sandbox import Sandbox, create, in_memory, throw_away
 
 REPLICAS = 3
 TERMINATED = 128 + signal.SIGTERM
@@ -61,24 +61,20 @@ def _stage(flavour: Flavour, keep: Path | None, show: Show) -> Iterator[Sandbox]
         raise SystemExit(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, end)
-    directory = keep or throw_away_directory("replclus-demo-")
-    try:
-        yield _servers(directory, flavour, show)
-    finally:
-        if keep is None:
-            _clear(directory)
-        signal.signal(signal.SIGTERM, before)
+    with ExitStack() as place:
+        directory = keep or place.enter_context(throw_away("replclus-demo-"))
+        try:
+            yield _servers(directory, flavour, show)
+        finally:
+            _undisturbed(place.close)
+            signal.signal(signal.SIGTERM, before)
 
 
-def _clear(directory: Path) -> None:
-    """Nobody may interrupt the tidying up, or servers would be left behind."""
+def _undisturbed(tidy_up: Callable[[], None]) -> None:
+    """Nobody may interrupt the tidying up, or it would take longer than anybody likes to wait."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        # Without a sandbox in it, `create` has cleared up after itself.
-        if any(directory.iterdir()):
-            open_sandbox(directory).destroy()
-        else:
-            directory.rmdir()
+        tidy_up()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

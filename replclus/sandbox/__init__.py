@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from replclus.sandbox.sandbox import REPLICAS_MAX, Sandbox, create, open_sandbox
-from replclus.sandbox.throwaway import in_memory, throw_away_directory
+from replclus.sandbox.throwaway import in_memory, throw_away
 
-__all__ = ["REPLICAS_MAX", "Sandbox", "create", "in_memory", "open_sandbox", "throw_away_directory"]
+__all__ = ["REPLICAS_MAX", "Sandbox", "create", "in_memory", "open_sandbox", "throw_away"]

@@ -1,7 +1,7 @@
-"""Ends the servers of a test run that could not do it itself: interrupted, timed out, or killed.
+"""Ends throw-away servers whose owner could not do it itself: interrupted, timed out, or killed.
 
-The run holds the other end of our standard input. When it is gone, whatever servers are left below its directory are
-killed, and the directory is removed. Run as `python -m tests.reaper DIRECTORY`.
+The owner holds the other end of our standard input. When it is gone, whatever servers are left below its directory are
+killed, and the directory is removed. Run as `python -m replclus.sandbox.reaper DIRECTORY`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from replclus.server.process import LocalProcess
 
 
 def reap(root: Path) -> None:
+    """Kill every server below `root` and remove it. Nothing to do is success as well."""
     for data in root.rglob("data/ibdata1"):
         LocalProcess(data.parent.parent).kill()
     for marker in root.rglob(".replclus-sandbox"):
