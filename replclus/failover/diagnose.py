@@ -7,8 +7,10 @@ witnesses; where we run the server's host, the host's word about the process cou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from replclus.failover.view import ClusterView
+from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Reach
 
 
@@ -44,6 +46,25 @@ def witnesses(view: ClusterView) -> Witnesses:
         else:
             cut.append(member.name)
     return Witnesses(tuple(feeding), tuple(cut), tuple(stale))
+
+
+def of_others(view: ClusterView, extra: GtidSet) -> GtidSet:
+    """`extra`, what a replica has beyond the primary, without what the primary itself originated.
+
+    Semi-sync lets a replica receive, acknowledge and even apply a commit before the primary has completed it: on MySQL it
+    is then missing from the primary's `gtid_executed` for a moment. Only what others originated is errant for certain.
+    """
+    primary = view.primary.facts
+    if primary is None:
+        return extra
+    identity = primary.identity
+    match extra:
+        case MysqlGtidSet():
+            return extra.without(lambda origin: origin[0] == identity.uuid)
+        case MariadbGtidSet():
+            return extra.without(lambda origin: origin[1] == identity.server_id)
+        case never:
+            assert_never(never)
 
 
 def process_gone(view: ClusterView, node: str) -> bool:

@@ -173,9 +173,10 @@ def _has_errant(view: ClusterView, member: Member, facts: Facts) -> str | None:
     primary = view.facts(view.record.primary)
     if primary is None or not view.follows(facts, view.record.primary) or not member.admitted:
         return None
-    if view.primary.full_at < view.seen(member.name).full_at or primary.executed.contains(facts.executed):
+    if view.primary.full_at < view.seen(member.name).full_at:
         return None
-    return f"has transactions that {view.record.primary} has not: {facts.executed.subtract(primary.executed)}"
+    extra = diagnose.of_others(view, facts.executed.subtract(primary.executed))
+    return f"has transactions that {view.record.primary} has not: {extra}" if extra else None
 
 
 def _acker_regressed(view: ClusterView) -> Iterator[Match]:

@@ -88,7 +88,7 @@ def quarantine_errant(view: ClusterView, node: str) -> Decision:
     facts, primary = view.facts(node), view.facts(view.record.primary)
     if facts is None or primary is None:
         return Stay(f"{node} or the primary does not answer")
-    extra = facts.executed.subtract(primary.executed)
+    extra = diagnose.of_others(view, facts.executed.subtract(primary.executed))
     return Act(plan.quarantine(view, view.record.member(node), f"it has transactions of its own: {extra}"))
 
 
@@ -115,6 +115,8 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
     if view.primary.full_at < view.seen(node).full_at:
         return Wait(f"{node} has more than we knew of {view.record.primary}; asking it again", reread=(view.record.primary,))
     extra = facts.received.subtract(primary.executed)
+    if not diagnose.of_others(view, extra) and primary.semi_sync.waiting:
+        return Stay(f"{node} has what {view.record.primary} is still committing: it is judged when that is done")
     why = f"it has transactions that {view.record.primary} has not: {extra}"
     return Act(plan.quarantine(view, view.record.member(node), why))
 

@@ -224,7 +224,11 @@ def _facts(name: str, words: _Words, flavour: Flavour) -> Facts:
     beat = words.number("beat", 5000)
     return Facts(
         identity=Identity(
-            flavour=flavour, version=version, server_id=int(name[1:]), cluster_id=words.get("cluster", "c1") or None
+            flavour=flavour,
+            version=version,
+            server_id=int(name[1:]),
+            cluster_id=words.get("cluster", "c1") or None,
+            uuid=_uuid(int(name[1:])) if flavour is Flavour.MYSQL else None,
         ),
         writable=words.has("writable"),
         executed=position(flavour, name, words.number("applied", received), own),

@@ -228,7 +228,7 @@ class World:
             receiver = Receiver(running=server.receiving, connected=connected)
             channel = Channel(source_host=server.source, source_port=3306, receiver=receiver, applier=Applier(running=True))
         facts = Facts(
-            identity=Identity(flavour=Flavour.MYSQL, version=Version(9, 7, 4), server_id=1, cluster_id="c1"),
+            identity=Identity(flavour=Flavour.MYSQL, version=Version(9, 7, 4), server_id=1, cluster_id="c1", uuid=server.uuid()),
             writable=server.writable,
             executed=server.executed,
             received=server.received,

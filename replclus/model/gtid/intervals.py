@@ -7,7 +7,7 @@ operands once; a replica that applies in parallel can have thousands of holes, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
@@ -103,6 +103,10 @@ class OriginSet(Generic[OriginT]):
         theirs = self._same_family(other)
         both = ((origin, overlap(intervals, theirs.get(origin, ()))) for origin, intervals in self.ranges)
         return type(self)(tuple((origin, intervals) for origin, intervals in both if intervals))
+
+    def without(self, origins: Callable[[OriginT], bool]) -> Self:
+        """What is left when everything from these origins is taken out."""
+        return type(self)(tuple((origin, intervals) for origin, intervals in self.ranges if not origins(origin)))
 
     def contains(self, other: OriginSet[Any]) -> bool:
         """Whether every transaction of `other` is here too. Every set contains itself and the empty set."""
