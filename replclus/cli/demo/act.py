@@ -43,6 +43,7 @@ class Loaded:
 
     history: History
     primary: str
+    began_at: float
     killed_at: float
     ended_at: float
     not_rejoined: str
@@ -75,7 +76,7 @@ class Act:
         ended_at = self._shops.stop()
         self._timeline.tell(everything=True)
         history, primary = self._shops.follower.read(), _record(self._spec).primary
-        return Loaded(history, primary, kill.monotonic, ended_at, not_rejoined)
+        return Loaded(history, primary, self._began, kill.monotonic, ended_at, not_rejoined)
 
     def _kill(self, primary: str) -> Kill:
         """`kill -9`, as anybody could: of the pid in the server's pid file."""

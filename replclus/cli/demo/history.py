@@ -65,12 +65,12 @@ class History:
         """The first write that was acknowledged later than `moment`."""
         return min((write for write in self.writes if write.at > moment), key=lambda write: write.at, default=None)
 
-    def outage(self, ended_at: float) -> Gap:
+    def outage(self, ended_at: float, began_at: float = float("-inf")) -> Gap:
         """The longest time in which no process had a write acknowledged, up to `ended_at`, when the load was stopped.
 
-        ValueError if no write was acknowledged at all.
+        It counts from the first write after `began_at`. ValueError if no write was acknowledged at all.
         """
-        moments = sorted(write.at for write in self.writes if write.at <= ended_at)
+        moments = sorted(write.at for write in self.writes if began_at <= write.at <= ended_at)
         return max((Gap(*pair) for pair in pairwise([*moments, ended_at])), key=lambda gap: gap.ms)
 
     def add(self, line: str) -> None:

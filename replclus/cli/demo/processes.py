@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from replclus.cli.demo.history import Follower
 from replclus.errors import ExecutionFailed
 
 STOP_S_MAX = 5.0
+WARM_WRITES = 10
 READY_S_MAX = 20.0
 _POLL_S = 0.02
 
@@ -94,16 +96,20 @@ class Applications:
                 raise ExecutionFailed("application", None, f"ended with code {process.returncode}: {_last_line(log)}")
 
     def wait_until_writing(self) -> None:
-        """Until every process has had a write acknowledged."""
+        """Until every process has had WARM_WRITES writes acknowledged: its connections are made, its pools are warm."""
         deadline = time.monotonic() + READY_S_MAX
         wanted = len(self.processes)
-        while len({write.order_id // 1_000_000_000 for write in self.follower.read().writes}) < wanted:
+        while not self._warm(wanted):
             self.check()
             if time.monotonic() > deadline:
                 errors = self.follower.history.errors
                 why = errors[-1] if errors else "no errors either"
                 raise ExecutionFailed("application", None, f"not all wrote within {READY_S_MAX:g} s ({why})")
             time.sleep(_POLL_S)
+
+    def _warm(self, wanted: int) -> bool:
+        writes = Counter(write.order_id // 1_000_000_000 for write in self.follower.read().writes)
+        return len(writes) == wanted and min(writes.values()) >= WARM_WRITES
 
     def stop(self) -> float:
         """Let them finish what they are doing. Returns when they were asked to, on the monotonic clock."""

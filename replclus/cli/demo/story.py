@@ -73,7 +73,7 @@ def _load(config: Path, flavour: Flavour, show: Show) -> None:
 
 def _result(flavour: Flavour, loaded: Loaded, found: comparing.Comparison, seconds: float) -> Result:
     history = loaded.history
-    outage = history.outage(loaded.ended_at)
+    outage = history.outage(loaded.ended_at, loaded.began_at)
     errors = list(history.errors)
     if history.ended < APPLICATIONS:
         errors.append(f"{APPLICATIONS - history.ended} applications hung and were killed")
