@@ -1,7 +1,7 @@
 """Ends throw-away servers whose owner could not do it itself: interrupted, timed out, or killed.
 
 The owner holds the other end of our standard input. When it is gone, whatever servers are left below its directory are
-killed, and the directory is removed. Run as `python -m replclus.sandbox.reaper DIRECTORY`.
+killed, and the directory is removed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def reap(root: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Wait for the end of standard input, then reap the directory that the command line names."""
     sys.stdin.buffer.read()
     reap(Path(sys.argv[1]))

@@ -27,7 +27,7 @@ def throw_away(prefix: str) -> Iterator[Path]:
     """A new, empty directory with a short path. Afterwards it is gone, with every server below it, even if we are killed."""
     anywhere = "TMPDIR" not in os.environ
     directory = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if anywhere and _has_room(MEMORY) else None))
-    command = [sys.executable, "-m", "replclus.sandbox.reaper", str(directory)]
+    command = [sys.executable, "-c", "from replclus.sandbox.reaper import main; main()", str(directory)]
     reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603  no word of it is a user's
     try:
         yield directory
