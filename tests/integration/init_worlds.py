@@ -65,6 +65,19 @@ def snapshot(sandbox: Sandbox) -> dict[str, object]:
     return seen
 
 
+def snapshot_at_rest(sandbox: Sandbox) -> dict[str, object]:
+    """A snapshot that holds still: what an earlier test wrote has reached every replica, at most 10 s later."""
+    end = time.monotonic() + 10
+    seen = snapshot(sandbox)
+    while True:
+        time.sleep(0.3)
+        again = snapshot(sandbox)
+        if again == seen:
+            return seen
+        assert time.monotonic() < end, "the servers do not come to rest"
+        seen = again
+
+
 def empty(sandbox: Sandbox, files: dict[str, str]) -> None:
     """Make the servers what they were before any `init`, with the option files `files`; and forget the record."""
     everyone = servers(sandbox)

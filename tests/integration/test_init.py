@@ -20,7 +20,7 @@ from replclus.sandbox import Sandbox
 from replclus.store import SqliteStore
 from replclus.store.secrets import Secrets, load_secrets
 from tests.conftest import MakeSandbox, running
-from tests.integration.init_worlds import binary_logs, facts, option_files, servers, snapshot, spec_of, store_of
+from tests.integration.init_worlds import binary_logs, facts, option_files, servers, snapshot, snapshot_at_rest, spec_of, store_of
 
 SECONDS_MAX = {Flavour.MARIADB: 5.0, Flavour.MYSQL: 8.0}
 
@@ -188,7 +188,7 @@ def test_progress_is_told_step_by_step(made: tuple[Sandbox, list[Event], float])
 def test_a_second_init_changes_nothing_and_says_so(made: tuple[Sandbox, list[Event], float]) -> None:
     sandbox, *_ = made
     spec = spec_of(sandbox)
-    before, record, told = snapshot(sandbox), store_of(spec).load(), list[Event]()
+    before, record, told = snapshot_at_rest(sandbox), store_of(spec).load(), list[Event]()
     again = bootstrap(spec, store_of(spec), report=told.append)
     assert (again.changed, again.steps, told) == (False, (), [])
     assert store_of(spec).load() == record
