@@ -14,7 +14,7 @@ from replclus.provision import bootstrap
 from replclus.sandbox import Sandbox
 from replclus.store.secrets import create_secrets
 from tests.conftest import MakeSandbox, running
-from tests.integration.init_worlds import facts, snapshot, spec_of, store_of
+from tests.integration.init_worlds import facts, snapshot, snapshot_at_rest, spec_of, store_of
 
 # What init itself makes before it looks: an empty store. The record and the passwords come after.
 EMPTY_STATE = ["record.db"]
@@ -23,7 +23,7 @@ EMPTY_STATE = ["record.db"]
 @contextmanager
 def refused(sandbox: Sandbox, spec: ClusterSpec) -> Iterator[list[str]]:
     """Run `init`, which must refuse and leave everything as it was. The list is filled with its reasons."""
-    before, reasons = snapshot(sandbox), list[str]()
+    before, reasons = snapshot_at_rest(sandbox), list[str]()
     store = store_of(spec)
     with pytest.raises(PreflightFailed) as caught:
         bootstrap(spec, store)
@@ -153,7 +153,7 @@ def test_two_families(make_sandbox: MakeSandbox) -> None:
 def test_a_server_of_another_cluster_is_never_touched(make_sandbox: MakeSandbox, flavour: Flavour) -> None:
     theirs, ours = make_sandbox(flavour, replicas=1), make_sandbox(flavour, replicas=1)
     bootstrap(spec_of(theirs), store_of(spec_of(theirs)))
-    taken = snapshot(theirs)
+    taken = snapshot_at_rest(theirs)
     spec = spec_of(ours)
     stranger = replace(spec_of(theirs).nodes[1], name="n2")
     cluster_id = facts(spec_of(theirs), stranger).identity.cluster_id
