@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from weakref import WeakMethod
 
 from pymysql import err
 
@@ -50,6 +51,7 @@ class Backends:
         self.session = options.consistency == "session"
         # What the reader must be asked before the next read, in the same breath; empty if nothing.
         self.wait = ""
+        self._held = WeakMethod(self.held)
 
     # Beginning and end ----------------------------------------------------------------------------------------------
 
@@ -170,7 +172,7 @@ class Backends:
                 if since >= deadline:
                     raise Unavailable(f"no primary after {since - began:.1f} s: {why}") from error
                 continue
-            link.writes = True
+            link.writes, link.owner = True, self._held
             return link
 
     # The replicas ---------------------------------------------------------------------------------------------------
@@ -255,7 +257,7 @@ class Backends:
             elif link.term != current.term or link.is_stale():
                 link = self.pool.take(state.node, self.setup, term=current.term)
                 self._replace_reader(link)
-            self.reader, self.reader_state = link, state
+            self.reader, self.reader_state, link.owner = link, state, self._held
             if self.session and not self._caught_up(link, state, along=along, patient=patient):
                 return None
         except Unavailable:

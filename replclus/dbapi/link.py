@@ -8,9 +8,10 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakMethod
 
 from pymysql import err
 from pymysql.charset import charset_by_name
@@ -39,7 +40,11 @@ class Setup:
 
 
 class Link(Wire):
-    """See the module. Made by `Link.to`, which also connects; `pymysql.err.Error` if that fails."""
+    """See the module. Made by `Link.to`, which also connects; `pymysql.err.Error` if that fails.
+
+    `owner` tells the links of the logical connection that holds this one. `killed`: somebody in this process has ended
+    what was under way here, which therefore must not be done elsewhere.
+    """
 
     node: Node
     term: tuple[int, int]
@@ -47,6 +52,8 @@ class Link(Wire):
     setup: Setup
     dirty: bool
     broken_off: str
+    killed: bool
+    owner: WeakMethod[Callable[[], tuple[Link, ...]]] | None
     writes: bool
     idle: bool
     connected_at: float
@@ -70,7 +77,8 @@ class Link(Wire):
         link.client_flag |= CLIENT_SESSION_TRACK
         link.node, link.term, link.setup = node, term, setup
         link.broken_off = ""
-        link.dirty = link.writes = link.idle = False
+        link.dirty = link.writes = link.idle = link.killed = False
+        link.owner = None
         link.connect()
         link.connected_at = link.idle_since = time.monotonic()
         link.speech = speech_of(link.server_version)

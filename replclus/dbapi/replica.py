@@ -1,7 +1,8 @@
 """What a session does on its replica: reads, transactions of reads, and what becomes of them when the replica fails.
 
 A read of which the application has seen no row is sent to another replica, or to the primary. Not so in a transaction that
-has shown rows: another server would continue another snapshot.
+has shown rows: another server would continue another snapshot. And not for ever: a read that ends every server that it
+runs on, or that somebody kills wherever it turns up, must stop being sent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
+
+# A read that was under way when its connection broke is sent again this often.
+RESENDS_MAX = 2
 
 Send = Callable[[Link], object]
 
@@ -39,7 +43,7 @@ class Replica:
 
         None: no replica can do it now, or this one refused it as a write: the primary must.
         """
-        deadline = self.backends.deadline()
+        deadline, cut = self.backends.deadline(), 0
         while True:
             if failed is not None:
                 link, error = failed
@@ -49,7 +53,8 @@ class Replica:
                 if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
                     raise error
                 self.forget(link, sentence(error))
-                if time.monotonic() >= deadline:
+                cut += fate is Fate.UNKNOWN
+                if link.killed or cut > RESENDS_MAX or time.monotonic() >= deadline:
                     raise error
             reader = self.backends.get_reader(patient=patient)
             if reader is None:
