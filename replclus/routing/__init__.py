@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from replclus.routing.balance import Backend, Balancer, balancer, eligible
 from replclus.routing.classify import Classifier, classifier, classify, route_json
+from replclus.routing.holds import NO_ANSWER, Holds
 from replclus.routing.router import Destination, SessionState, decide
 from replclus.routing.sqlmode import SqlMode
 from replclus.routing.verdict import Classified, Hint, StatementKind, Target
 
 __all__ = [
+    "NO_ANSWER",
     "Backend",
     "Balancer",
     "Classified",
     "Classifier",
     "Destination",
     "Hint",
+    "Holds",
     "SessionState",
     "SqlMode",
     "StatementKind",

@@ -19,7 +19,8 @@ from replclus.routing.wordlist import words
 
 _LOCKS = Finding(Target.PRIMARY, "a locking read: the locks must be taken where the writes are", StatementKind.LOCKING_READ)
 _WRITES = Finding(Target.PRIMARY, "contains a statement that writes", StatementKind.WRITE)
-_INTO = Finding(Target.PRIMARY, "SELECT … INTO leaves a file or a variable on one server", StatementKind.WRITE, pins=True)
+_INTO = Finding(Target.PRIMARY, "INTO leaves a file on one server, or writes", StatementKind.WRITE)
+_INTO_VARIABLE = Finding(Target.PRIMARY, "SELECT … INTO leaves a variable on one connection", StatementKind.WRITE, pins=True)
 _PROCEDURE = Finding(Target.PRIMARY, "PROCEDURE is not known to be safe on a replica")
 _CALC_FOUND_ROWS = Finding(Target.LAST_USED, "SQL_CALC_FOUND_ROWS is for a FOUND_ROWS() on the same server")
 _VARIABLE_READ = Finding(Target.PRIMARY, "user variables live on one connection")
@@ -119,6 +120,7 @@ def _find(words: Sequence[str], grammar: Grammar) -> list[Finding]:
     if not _WATCHED.isdisjoint(words):
         found += (_RESERVED[word] for word in words if word in _RESERVED)
         found += (_IN_PAIRS[pair] for pair in pairwise(words) if pair in _IN_PAIRS)
+        found += (_INTO_VARIABLE for word, behind in pairwise(words) if word == "INTO" and behind[:1] == "@")
     opening = [at for at, word in enumerate(words) if word[-1:] == "("]
     if len(opening) != words.count(")"):
         found.append(_UNBALANCED)
