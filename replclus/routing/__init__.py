@@ -6,8 +6,9 @@ from replclus.routing.balance import Backend, Balancer, balancer, eligible
 from replclus.routing.classify import Classifier, classifier, classify, route_json
 from replclus.routing.holds import NO_ANSWER, Holds
 from replclus.routing.router import Destination, SessionState, decide
+from replclus.routing.routines import Routine, objection
 from replclus.routing.sqlmode import SqlMode
-from replclus.routing.verdict import Classified, Hint, StatementKind, Target
+from replclus.routing.verdict import Classified, FunctionName, Hint, StatementKind, Target
 
 __all__ = [
     "NO_ANSWER",
@@ -16,8 +17,10 @@ __all__ = [
     "Classified",
     "Classifier",
     "Destination",
+    "FunctionName",
     "Hint",
     "Holds",
+    "Routine",
     "SessionState",
     "SqlMode",
     "StatementKind",
@@ -27,5 +30,6 @@ __all__ = [
     "classify",
     "decide",
     "eligible",
+    "objection",
     "route_json",
 ]

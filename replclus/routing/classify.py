@@ -118,7 +118,9 @@ def _agree(readings: Sequence[Classified]) -> Classified:
     """One verdict for all the ways in which supported versions read the statement."""
     first = readings[0]
     if all(one.target is first.target and one.kind is first.kind for one in readings):
-        return next((one for one in readings if one.pins), first)
+        said = next((one for one in readings if one.pins), first)
+        agreed = all(one.functions == first.functions for one in readings)
+        return said if agreed else replace(said, functions=(), if_safe=None)
     for one in readings:
         if one.target is Target.REFUSE:
             return one

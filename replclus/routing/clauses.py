@@ -11,10 +11,9 @@ from replclus.model.spec import Flavour
 from replclus.routing import executable
 from replclus.routing.assignments import inner_statement
 from replclus.routing.lexer import COMMENT, END, as_written, tokens, unquoted
-from replclus.routing.scan import grammar
+from replclus.routing.scan import PARTS, grammar
 from replclus.routing.sqlmode import SqlMode
 
-_PARTS = re.compile(r"`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[^.`\"]+")
 _GAP = rf"(?:[ \t\n\r\f\v]++|{COMMENT})"
 # Without a backslash, a literal means the same in every sql_mode.
 _SINGLE, _DOUBLE = r"'((?:[^'\\]++|'')*+)'", r'"((?:[^"\\]++|"")*+)"'
@@ -185,7 +184,7 @@ def _names(parsed: Parsed, at: int) -> Iterator[Name]:
 
 
 def _name(word: str) -> Name:
-    parts = [unquoted(part) for part in _PARTS.findall(word.removesuffix("("))]
+    parts = [unquoted(part) for part in PARTS.findall(word.removesuffix("("))]
     return Name(parts[-2] if len(parts) > 1 else "", parts[-1] if parts else "")
 
 
