@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from replclus.dbapi import (
         Connection,
+        HintIgnored,
         OutcomeUnknown,
         Route,
         SessionLost,
@@ -72,6 +73,7 @@ __all__ = [
     "Date",
     "DateFromTicks",
     "Error",
+    "HintIgnored",
     "IntegrityError",
     "InterfaceError",
     "InternalError",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from replclus.dbapi.connection import Connection, connect
-from replclus.dbapi.errors import OutcomeUnknown, SessionLost, StatementRefused, TransactionLost, Unavailable
+from replclus.dbapi.errors import HintIgnored, OutcomeUnknown, SessionLost, StatementRefused, TransactionLost, Unavailable
 from replclus.dbapi.route import Route
 
 __all__ = [
     "Connection",
+    "HintIgnored",
     "OutcomeUnknown",
     "Route",
     "SessionLost",

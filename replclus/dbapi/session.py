@@ -12,6 +12,7 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.catalogue import heard, settled
 from replclus.dbapi.errors import StatementRefused, TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
+from replclus.dbapi.hinted import warn_ignored
 from replclus.dbapi.killing import end_connection, understood
 from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link, Setup
 from replclus.dbapi.options import Options
@@ -109,6 +110,8 @@ class Session:
         return self._elsewhere(verdict, sql, unbuffered)
 
     def _elsewhere(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
+        if verdict.hint is not None and verdict.hint.ignored is not None:
+            warn_ignored(verdict.hint.ignored)
         if verdict.functions and self.free:
             verdict = settled(verdict, self.backends)
         to = decide(verdict, self.state())
