@@ -194,6 +194,12 @@ class Backends:
             self.reader = None
         self.ready = False
 
+    def abandon_reader(self) -> None:
+        """Leave the reader to the cursor that still fetches from it: it cannot be asked for its position now."""
+        if self.unplaced is self.reader:
+            self.unplaced, self._lost_place = None, True
+        self.reader, self.ready = None, False
+
     def _replace_reader(self, link: Link) -> None:
         """By another link to the same server, which can only have moved on: what was seen there holds for it."""
         if self.reader is not None:
@@ -349,7 +355,12 @@ class Backends:
         self.setup = setup
         done_on.setup = setup
         if self.writer is not None and self.writer is not done_on:
-            do(self.writer)
+            try:
+                do(self.writer)
+            except err.Error:
+                if self.writer._sock is not None:
+                    raise
+                # It is broken, which whoever needs it will notice; the state is kept for the one that takes its place.
             self.writer.setup = setup
         if self.reader is not None and self.reader is not done_on:
             if self.reader.in_transaction or self.reader.streaming:

@@ -22,13 +22,14 @@ from replclus.dbapi.cursors import cursor_class
 from replclus.dbapi.errors import Unavailable
 from replclus.dbapi.explaining import explain
 from replclus.dbapi.killing import end_connection
-from replclus.dbapi.link import AUTOCOMMIT, Link, preferred_tls
+from replclus.dbapi.link import Link, preferred_tls
 from replclus.dbapi.options import Options, read_options
 from replclus.dbapi.outcome import Outcome
 from replclus.dbapi.private import Base
 from replclus.dbapi.registry import pool_for
 from replclus.dbapi.route import Route, Routed
 from replclus.dbapi.session import Session
+from replclus.dbapi.wire import AUTOCOMMIT
 from replclus.model.spec import Flavour
 from replclus.routing import Classifier, classifier
 

@@ -21,10 +21,8 @@ from replclus.dbapi.mapping import Node
 from replclus.dbapi.private import Base, Result
 from replclus.dbapi.speech import Speech, speech_of
 from replclus.dbapi.tracking import CLIENT_SESSION_TRACK
-from replclus.dbapi.wire import Wire
+from replclus.dbapi.wire import IN_TRANSACTION, Wire
 
-IN_TRANSACTION = 1
-AUTOCOMMIT = 2
 _COM_RESET_CONNECTION = 0x1F
 
 

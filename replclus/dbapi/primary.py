@@ -18,9 +18,10 @@ from pymysql.constants import COMMAND, ER
 from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import OutcomeUnknown, SessionLost, TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
-from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link
+from replclus.dbapi.link import Link
 from replclus.dbapi.outcome import Ledger, Outcome
 from replclus.dbapi.private import Result
+from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
 
 DEADLOCKS_MAX = 5
 _INSERT_ID = re.compile(

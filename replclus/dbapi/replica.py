@@ -50,6 +50,9 @@ class Replica:
                 fate = fate_of(error, broken=link._sock is None)
                 if fate is Fate.REFUSED and not link.in_transaction:
                     return None
+                if fate is Fate.TIMED_OUT:
+                    self.backends.drop_reader()
+                    self.shown = self.read_only = False
                 if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
                     raise error
                 self.forget(link, sentence(error))
@@ -93,7 +96,11 @@ class Replica:
         """End the transaction, in which nothing can have been written."""
         reader = self.backends.reader
         self.shown = self.read_only = False
-        if reader is None or reader.streaming or not reader.in_transaction:
+        if reader is None or not reader.in_transaction:
+            return
+        if reader.streaming:
+            # The rows still to come are of this transaction, and the next read must not be.
+            self.backends.abandon_reader()
             return
         try:
             reader.queries("ROLLBACK")

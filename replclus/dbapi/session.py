@@ -12,7 +12,7 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import StatementRefused, TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.killing import end_connection, understood
-from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link, Setup
+from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.options import Options
 from replclus.dbapi.outcome import Ledger
 from replclus.dbapi.pool import Pool
@@ -20,6 +20,7 @@ from replclus.dbapi.primary import Primary
 from replclus.dbapi.private import Result
 from replclus.dbapi.replica import Replica
 from replclus.dbapi.route import Routed
+from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
 from replclus.routing import Classified, Destination, SessionState, StatementKind, Target, decide
 from replclus.routing.router import Side
 
@@ -186,9 +187,6 @@ class Session:
                 primary.send_tracked(link, sql)
                 return
             link.query(sql, unbuffered)
-            if unbuffered and link.streaming and not link.server_status & AUTOCOMMIT:
-                # The status comes only after the last row, but the transaction has begun.
-                link.server_status |= IN_TRANSACTION
 
         if primary.transaction is None:
             self.replica.end()

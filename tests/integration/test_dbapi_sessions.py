@@ -6,6 +6,7 @@ import threading
 
 import pymysql
 import pytest
+from pymysql.cursors import SSCursor
 
 import replclus
 from tests.clusters import Cluster, eventually
@@ -73,6 +74,15 @@ class TestSessionState:
         cursor.execute("INSERT INTO tmp VALUES (1)")
         cursor.execute("SELECT a FROM tmp")
         assert cursor.fetchall() == ((1,),)
+
+    def test_state_is_kept_when_the_other_connection_is_broken(self, cluster: Cluster, connect: Connect) -> None:
+        connection = connect()
+        number = connection.thread_id()
+        scalar(connection, "SELECT 1")
+        cluster.run("n1", f"KILL {number}")
+        connection.cursor().execute("SET time_zone = '+03:00'")
+        assert scalar(connection, "SELECT @@session.time_zone") == "+03:00"
+        assert connection.thread_id() != number
 
 
 class TestWhatOnlyOneConnectionKnows:
@@ -157,6 +167,22 @@ class TestWhatOnlyOneConnectionKnows:
 
 
 class TestConsistency:
+    def test_rows_still_to_come_do_not_hold_the_next_transaction_in_the_past(self, connect: Connect) -> None:
+        writer = connect()
+        writer.cursor().executemany("INSERT INTO t (v) VALUES (%s)", [("x" * 90,)] * 3000)
+        reader = connect(autocommit=False, causality_token=writer.causality_token)
+        stream = reader.cursor(SSCursor)
+        stream.execute("SELECT a.v FROM t AS a, (SELECT 1 UNION SELECT 2 UNION SELECT 3) AS b")
+        assert stream.route is not None and stream.route.target == "replica"
+        assert stream.fetchone() is not None
+        reader.commit()
+        cursor = reader.cursor()
+        cursor.execute("INSERT INTO t (v) VALUES ('mine')")
+        number = cursor.lastrowid
+        reader.commit()
+        assert scalar(reader, f"SELECT COUNT(*) FROM t WHERE id = {number}") == 1
+        assert len(stream.fetchall()) >= 8999, "and they do come"
+
     def test_you_read_your_own_writes(self, connect: Connect) -> None:
         cursor = connect().cursor()
         for number in range(200):
