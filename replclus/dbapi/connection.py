@@ -44,6 +44,7 @@ class Connection(Base):
     _routed: Routed | None = None
     _classify: Classifier
     _no_backslashes = 0
+    _sql_mode = ""
 
     def __init__(self, **keywords: Any) -> None:
         self._options: Options = read_options(keywords)
@@ -60,7 +61,6 @@ class Connection(Base):
         self.host, self.port = self._options.seeds[0].host, self._options.seeds[0].port
         self.unix_socket = self._options.seeds[0].socket
         self.server_status = 0 if setup.autocommit is False else AUTOCOMMIT
-        self._sql_mode = self.sql_mode or ""
         if not self._options.defer_connect:
             self.connect()
 
@@ -76,13 +76,21 @@ class Connection(Base):
         if self._session is not None:
             self._session.close()
         session = Session(self._options, pool_for(self._options))
-        session.backends.arrive()
+        try:
+            session.backends.arrive()
+            self._sql_mode = session.learn_defaults()
+        except BaseException:
+            session.backends.discard()
+            raise
         watcher = session.backends.watcher
         if watcher.flavour is None:
             raise Unavailable("no node has said what it is")
         self._process = os.getpid()
         self._closed = False
         self._flavour: Flavour = watcher.flavour
+        self._no_backslashes = NO_BACKSLASH_ESCAPES if "NO_BACKSLASH_ESCAPES" in self._sql_mode else 0
+        # By this flag PyMySQL escapes the arguments of the first statement.
+        self.server_status |= self._no_backslashes
         self._read_mode()
         self.host_info = "cluster " + ",".join(node.name for node in self._options.seeds)
         self._session = session

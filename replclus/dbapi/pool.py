@@ -37,6 +37,8 @@ class Pool:
         # Reads given out in turns, see turns.Turns. Threads may lose a few; it only paces them.
         self.reads = 0
         self._balancers: dict[Balance, Balancer] = {}
+        # What a new session has: sql_mode and isolation level, after `init_command` and all. Asked once, by the first one.
+        self.defaults: tuple[str, str] | None = None
 
     def balancer(self, name: Balance) -> Balancer:
         """Shared by all connections, so that together they are even."""

@@ -347,6 +347,19 @@ class Session:
             return self.last
         return self.primary.do(lambda link: None, repeatable=True)
 
+    def learn_defaults(self) -> str:
+        """The sql_mode that the session begins with, by which its statements are to be read; its isolation level is noted."""
+        pool = self.backends.pool
+        if pool.defaults is None:
+            link = self.on_any(lambda link: None)
+            (answer,) = link.queries(link.speech.defaults)
+            mode, level = answer.rows[0]
+            pool.defaults = str(mode), str(level).replace("-", " ").upper()
+            link._result = None
+        mode, self._isolation = pool.defaults
+        self._look_around()
+        return mode
+
     def leave_parent(self) -> None:
         """After a fork: begin anew with the same settings. TransactionLost if a transaction was open: it is the parent's."""
         opened = self.primary.transaction is not None or bool(self.primary.pinned)

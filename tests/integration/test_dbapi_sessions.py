@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pymysql
 import pytest
 from pymysql.cursors import SSCursor
 
 import replclus
+from replclus.dbapi import registry
 from tests.clusters import Cluster, eventually
 from tests.integration.dbapi_world import Connect, cluster, connect, hold_back, let_go, scalar
 
@@ -83,6 +85,51 @@ class TestSessionState:
         connection.cursor().execute("SET time_zone = '+03:00'")
         assert scalar(connection, "SELECT @@session.time_zone") == "+03:00"
         assert connection.thread_id() != number
+
+
+class TestWhatServersAreSetTo:
+    """What a session begins with is asked, not guessed: by it statements are read and arguments escaped."""
+
+    @pytest.fixture(autouse=True)
+    def _clean(self, cluster: Cluster) -> Iterator[None]:
+        before = {name: cluster.rows(name, "SELECT @@global.sql_mode")[0][0] for name in cluster.sandbox.names}
+        yield
+        for name, mode in before.items():
+            cluster.run(name, f"SET GLOBAL sql_mode = '{mode}'", "SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        registry.shut_down()
+
+    def test_ansi_quotes(self, cluster: Cluster, connect: Connect) -> None:
+        for name in cluster.sandbox.names:
+            cluster.run(name, "SET GLOBAL sql_mode = 'ANSI_QUOTES'")
+        registry.shut_down()
+        connection = connect()
+        # To ANSI_QUOTES the quoted name ends before FOR UPDATE, otherwise behind it.
+        assert connection.explain('SELECT 1 AS "a\\" FOR UPDATE -- "').node == "n1"
+        connection.cursor().execute('SELECT "v" FROM "t" WHERE 1 = 0')
+
+    def test_arguments_of_the_first_statement_are_escaped_for_the_mode(self, cluster: Cluster, connect: Connect) -> None:
+        for name in cluster.sandbox.names:
+            cluster.run(name, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
+        registry.shut_down()
+        cursor = connect().cursor()
+        cursor.execute("SELECT %s", ("\\' OR 'x' = 'x",))
+        assert cursor.fetchone() == ("\\' OR 'x' = 'x",)
+
+    def test_serializable_reads_the_primary(self, cluster: Cluster, connect: Connect) -> None:
+        for name in cluster.sandbox.names:
+            cluster.run(name, "SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        registry.shut_down()
+        connection = connect()
+        scalar(connection, "SELECT 1")
+        assert connection.route == replclus.Route("n1", "primary", "isolation is SERIALIZABLE")
+        connection.cursor().execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        scalar(connection, "SELECT 1")
+        assert connection.route.target == "replica"
+
+    def test_what_init_command_sets(self, connect: Connect) -> None:
+        connection = connect(init_command="SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        scalar(connection, "SELECT 1")
+        assert connection.route is not None and connection.route.reason == "isolation is SERIALIZABLE"
 
 
 class TestWhatOnlyOneConnectionKnows:
