@@ -33,8 +33,9 @@ class Replica:
         reader = self.backends.reader
         return self.read_only or self.shown or (reader is not None and reader.in_transaction)
 
-    def read(self, send: Send, failed: tuple[Link, err.Error] | None = None) -> Link | None:
-        """Have a read done on a replica, trying others where that is safe; `failed` is a first try that was made already.
+    def read(self, send: Send, failed: tuple[Link, err.Error] | None = None, *, patient: bool = True) -> Link | None:
+        """Have a read done on a replica, trying others where that is safe; `failed` is a first try that was made already,
+        and not to be `patient` means that it has waited for one in vain.
 
         None: no replica can do it now, or this one refused it as a write: the primary must.
         """
@@ -50,7 +51,7 @@ class Replica:
                 self.forget(link, sentence(error))
                 if time.monotonic() >= deadline:
                     raise error
-            reader = self.backends.get_reader()
+            reader = self.backends.get_reader(patient=patient)
             if reader is None:
                 return None
             try:

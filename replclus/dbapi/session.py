@@ -24,6 +24,8 @@ from replclus.routing.router import Side
 
 # Session statements are replayed on every new backend. Beyond this many the session stays on the primary instead.
 REPLAYED_MAX = 64
+# A read longer than this, in characters, is not sent before the answer to what comes first: neither side may fill its buffers.
+ALONG_MAX = 16_384
 _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
 _A_READ = Classified(Target.REPLICA, "a plain read", StatementKind.READ, is_select_like=True)
 # Done on one side now and on the other before it is used.
@@ -86,11 +88,14 @@ class Session:
                 link.server_status & IN_TRANSACTION
                 or (backends.ready and backends.turns.left > 0 and backends.map is backends.watcher.map)
             ):
-                link = backends.get_reader()
+                link = backends.get_reader(along=verdict.is_select_like and not unbuffered and len(sql) < ALONG_MAX)
                 if link is None:
                     return self._on_primary(verdict, sql, unbuffered, "no replica serves this read now")
             try:
-                link.query(sql, unbuffered)
+                if not backends.wait:
+                    link.query(sql, unbuffered)
+                elif not backends.read_along(link, sql):
+                    return self._read(verdict, verdict.reason, sql, unbuffered, patient=False)
             except err.Error as error:
                 return self._read(verdict, verdict.reason, sql, unbuffered, (link, error))
             backends.turns.left -= 1
@@ -130,8 +135,10 @@ class Session:
         sql: str | bytes,
         unbuffered: bool,
         failed: tuple[Link, err.Error] | None = None,
+        *,
+        patient: bool = True,
     ) -> Link:
-        link = self.replica.read(lambda link: link.query(sql, unbuffered), failed)
+        link = self.replica.read(lambda link: link.query(sql, unbuffered), failed, patient=patient)
         if link is None:
             return self._on_primary(verdict, sql, unbuffered, "no replica can do this read now")
         return self._at(link, reason)
