@@ -116,7 +116,7 @@ class Session:
             return self.on_node(to, sql)
         if verdict.kind is StatementKind.KILL and (kill := understood(sql)) is not None:
             return end_connection(self, *kill)
-        if verdict.kind in _SHARED:
+        if verdict.kind in _SHARED and not verdict.pins:
             return self._on_session(verdict, sql)
         if verdict.kind in _SHAPES:
             return self._on_transaction(verdict, sql, unbuffered)
@@ -297,6 +297,8 @@ class Session:
             self._replayed.pop(key, None)
             self._replayed[key] = sql
             setup = replace(setup, statements=tuple(self._replayed.values()))
+            if "autocommit" in verdict.variables:
+                setup = replace(setup, autocommit=bool(link.server_status & AUTOCOMMIT))
         if verdict.isolation is not None:
             self._isolation = verdict.isolation
         self.adopt(setup, link, lambda other: other.query(sql))
