@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from weakref import WeakMethod
 
 from pymysql import err
 
@@ -50,6 +51,7 @@ class Backends:
         self.session = options.consistency == "session"
         # What the reader must be asked before the next read, in the same breath; empty if nothing.
         self.wait = ""
+        self._held = WeakMethod(self.held)
 
     # Beginning and end ----------------------------------------------------------------------------------------------
 
@@ -170,7 +172,7 @@ class Backends:
                 if since >= deadline:
                     raise Unavailable(f"no primary after {since - began:.1f} s: {why}") from error
                 continue
-            link.writes = True
+            link.writes, link.owner = True, self._held
             return link
 
     # The replicas ---------------------------------------------------------------------------------------------------
@@ -191,6 +193,12 @@ class Backends:
             self.pool.give_back(self.reader)
             self.reader = None
         self.ready = False
+
+    def abandon_reader(self) -> None:
+        """Leave the reader to the cursor that still fetches from it: it cannot be asked for its position now."""
+        if self.unplaced is self.reader:
+            self.unplaced, self._lost_place = None, True
+        self.reader, self.ready = None, False
 
     def _replace_reader(self, link: Link) -> None:
         """By another link to the same server, which can only have moved on: what was seen there holds for it."""
@@ -255,7 +263,7 @@ class Backends:
             elif link.term != current.term or link.is_stale():
                 link = self.pool.take(state.node, self.setup, term=current.term)
                 self._replace_reader(link)
-            self.reader, self.reader_state = link, state
+            self.reader, self.reader_state, link.owner = link, state, self._held
             if self.session and not self._caught_up(link, state, along=along, patient=patient):
                 return None
         except Unavailable:
@@ -347,7 +355,12 @@ class Backends:
         self.setup = setup
         done_on.setup = setup
         if self.writer is not None and self.writer is not done_on:
-            do(self.writer)
+            try:
+                do(self.writer)
+            except err.Error:
+                if self.writer._sock is not None:
+                    raise
+                # It is broken, which whoever needs it will notice; the state is kept for the one that takes its place.
             self.writer.setup = setup
         if self.reader is not None and self.reader is not done_on:
             if self.reader.in_transaction or self.reader.streaming:

@@ -69,7 +69,7 @@ class Pool:
                     continue
                 link.quit()
                 raise
-            link.idle, link.gtid = False, None
+            link.idle, link.killed, link.gtid = False, False, None
             return link
         link = Link.to(node, term, self.options, setup)
         self.watcher.attend(link)
@@ -90,7 +90,7 @@ class Pool:
             except err.Error:
                 link.discard()
                 return
-        link._result, link.writes, link.idle = None, False, True
+        link._result, link.owner, link.writes, link.idle = None, None, False, True
         idle = self._idle.setdefault(link.node.address, deque())
         link.idle_since = now = time.monotonic()
         idle.append(link)
