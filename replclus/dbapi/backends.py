@@ -49,6 +49,8 @@ class Backends:
         # That link broke before it could be asked.
         self._lost_place = False
         self.session = options.consistency == "session"
+        # The server that answered the last statement with an error, of which it can be asked more.
+        self.complained: Link | None = None
         # What the reader must be asked before the next read, in the same breath; empty if nothing.
         self.wait = ""
         self._held = WeakMethod(self.held)
