@@ -9,6 +9,7 @@ from dataclasses import replace
 from pymysql import err
 
 from replclus.dbapi.backends import Backends
+from replclus.dbapi.catalogue import heard, settled
 from replclus.dbapi.errors import StatementRefused, TransactionLost
 from replclus.dbapi.failures import READ_ONLY_SERVER, Fate, fate_of, sentence
 from replclus.dbapi.killing import end_connection, understood
@@ -109,6 +110,8 @@ class Session:
         return self._elsewhere(verdict, sql, unbuffered)
 
     def _elsewhere(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
+        if verdict.functions and self.free:
+            verdict = settled(verdict, self.backends)
         to = decide(verdict, self.state())
         if to.role == "refuse":
             raise StatementRefused(to.reason)
@@ -212,6 +215,7 @@ class Session:
             )
         finally:
             self._look_around()
+            heard(verdict, sql, self.backends.watcher)
         if verdict.pins:
             primary.pinned = verdict.reason
         if primary.transaction is None:
