@@ -108,7 +108,7 @@ class Backends:
     def drop_writer(self) -> None:
         if self.writer is not None:
             if self.unplaced is self.writer:
-                self.unplaced = None
+                self.lose_place()
             self.writer.discard()
             self.writer = None
 
@@ -253,6 +253,9 @@ class Backends:
             return True
         if self.reader_state is not None:
             self.reader_state.behind_until = time.monotonic() + BEHIND_FOR_S
+        if link.in_transaction:
+            # With autocommit off the read was executed, too early, and its snapshot would be what the next one sees.
+            link.queries("ROLLBACK")
         return False
 
     def _reach(self, state: NodeState, current: ClusterMap, *, along: bool, patient: bool) -> Link | None:
@@ -322,6 +325,10 @@ class Backends:
         except (err.Error, OSError):
             self._lost_place = True
             self._place_by_primary()
+
+    def lose_place(self) -> None:
+        """What we have seen last, or written, was on a link that can tell us no position any more."""
+        self.unplaced, self._lost_place, self.ready = None, True, False
 
     def _place_by_primary(self) -> None:
         """The link on which we last read is gone; whatever it had shown, the primary has it too."""

@@ -316,4 +316,7 @@ class Primary:
         """What became of the last write, by the best evidence there is."""
         if self._outcome == "unknown" and self._lost is not None and self.ledger is not None and self.ledger.pending:
             self._outcome = self.ledger.resolve(self.backends, self._lost, self.backends.deadline())
+            if self._outcome == "committed":
+                # It is our own write, and its GTID was in the answer that did not come.
+                self.backends.lose_place()
         return self._outcome
