@@ -52,8 +52,8 @@ _FLAGS = frozenset({"split_transactions", "replica_required", "track_outcome", "
 _NUMBERS = frozenset({"failover_timeout", "max_lag_ms", "max_lifetime", "connect_timeout", "read_timeout", "write_timeout"})
 _COUNTS = frozenset({"client_flag", "max_allowed_packet", "pool_size", "max_connections"})
 _WORDS = frozenset({"consistency", "balance", "primary_reads", "causality_token", "charset", "collation", "sql_mode",
-                    "init_command", "read_default_file", "read_default_group", "program_name", "bind_address", "ssl_ca", "ssl_cert",
-                    "ssl_key", "ssl_key_password"})  # fmt: skip
+                    "init_command", "read_default_file", "read_default_group", "program_name", "bind_address", "ssl_ca",
+                    "ssl_cert", "ssl_key", "ssl_key_password"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

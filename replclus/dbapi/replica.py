@@ -15,6 +15,7 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
+from replclus.dbapi.waiting import for_replica
 
 Send = Callable[[Link], object]
 
@@ -39,7 +40,7 @@ class Replica:
 
         None: no replica can do it now, or this one refused it as a write: the primary must.
         """
-        deadline = self.backends.deadline()
+        began, deadline = time.monotonic(), self.backends.deadline()
         while True:
             if failed is not None:
                 link, error = failed
@@ -51,7 +52,12 @@ class Replica:
                 self.forget(link, sentence(error))
                 if time.monotonic() >= deadline:
                     raise error
+                failed = None
+                self.backends.watcher.tally.add("retried", link.node.name)
             reader = self.backends.get_reader(patient=patient)
+            if reader is None and self.backends.options.replica_required:
+                for_replica(self.backends.watcher, began, deadline)
+                continue
             if reader is None:
                 return None
             try:
