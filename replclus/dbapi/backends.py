@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from weakref import WeakMethod
 
 from pymysql import err
 
@@ -57,6 +58,7 @@ class Backends:
         self.session = options.consistency == "session"
         # What the reader must be asked before the next read, in the same breath; empty if nothing.
         self.wait = ""
+        self._held = WeakMethod(self.held)
 
     # Beginning and end ----------------------------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class Backends:
                 return link
             self.drop_writer()
         self.writer = self._for_writer.get(self.setup, deadline or self.deadline())
+        self.writer.owner = self._held
         return self.writer
 
     def await_confirmation(self, since: float, deadline: float) -> None:
@@ -149,7 +152,7 @@ class Backends:
     def drop_reader(self, *, sick: bool = True) -> None:
         """It broke, which speaks against its node if that is `sick`."""
         if self.reader is not None:
-            if sick and self.reader_state is not None and not self.reader.broken_off:
+            if sick and self.reader_state is not None and not self.reader.broken_off and not self.reader.killed:
                 self.watcher.failed(self.reader_state)
             if self.unplaced is self.reader and self.reader._sock is None:
                 self.unplaced = None
@@ -167,6 +170,12 @@ class Backends:
             self.pool.give_back(self.reader)
             self.reader = None
         self.ready = False
+
+    def abandon_reader(self) -> None:
+        """Leave the reader to the cursor that still fetches from it: it cannot be asked for its position now."""
+        if self.unplaced is self.reader:
+            self.unplaced, self._lost_place = None, True
+        self.reader, self.ready = None, False
 
     def _replace_reader(self, link: Link) -> None:
         """By another link to the same server, which can only have moved on: what was seen there holds for it."""
@@ -234,7 +243,7 @@ class Backends:
             elif link.term != current.term or link.is_stale():
                 link = self.pool.take(state.node, self.setup, term=current.term)
                 self._replace_reader(link)
-            self.reader, self.reader_state = link, state
+            self.reader, self.reader_state, link.owner = link, state, self._held
             link.side = "primary" if primary else "replica"
             if self.session and not primary and not self._caught_up(link, state, along=along, patient=patient):
                 return None
@@ -342,7 +351,12 @@ class Backends:
         self.setup = setup
         done_on.setup = setup
         if self.writer is not None and self.writer is not done_on:
-            do(self.writer)
+            try:
+                do(self.writer)
+            except err.Error:
+                if self.writer._sock is not None:
+                    raise
+                # It is broken, which whoever needs it will notice; the state is kept for the one that takes its place.
             self.writer.setup = setup
         if self.reader is not None and self.reader is not done_on:
             if self.reader.in_transaction or self.reader.streaming:

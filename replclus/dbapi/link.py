@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakMethod
 
 from pymysql import err
 from pymysql.charset import charset_by_name
@@ -20,10 +21,8 @@ from replclus.dbapi.mapping import Node
 from replclus.dbapi.private import Base, Result
 from replclus.dbapi.speech import Speech, speech_of
 from replclus.dbapi.tracking import CLIENT_SESSION_TRACK
-from replclus.dbapi.wire import Wire
+from replclus.dbapi.wire import IN_TRANSACTION, Wire
 
-IN_TRANSACTION = 1
-AUTOCOMMIT = 2
 _COM_RESET_CONNECTION = 0x1F
 
 
@@ -39,7 +38,11 @@ class Setup:
 
 
 class Link(Wire):
-    """See the module. Made by `Link.to`, which also connects; `pymysql.err.Error` if that fails."""
+    """See the module. Made by `Link.to`, which also connects; `pymysql.err.Error` if that fails.
+
+    `owner` tells the links of the logical connection that holds this one. `killed`: somebody in this process has ended
+    what was under way here, which therefore must not be done elsewhere.
+    """
 
     node: Node
     term: tuple[int, int]
@@ -47,6 +50,8 @@ class Link(Wire):
     setup: Setup
     dirty: bool
     broken_off: str
+    killed: bool
+    owner: WeakMethod[Callable[[], tuple[Link, ...]]] | None
     writes: bool
     side: str
     idle: bool
@@ -82,12 +87,14 @@ class Link(Wire):
         link.client_flag |= CLIENT_SESSION_TRACK
         link.node, link.term, link.setup = node, term, setup
         link.broken_off = ""
-        link.dirty = link.writes = link.idle = False
-        link.side = "replica"
+        link.dirty = link.writes = link.killed = False
+        # Nobody's yet, like one at rest.
+        link.idle, link.owner, link.side = True, None, "replica"
         if attend is not None:
             attend(link)
         with link.patience(link.connect_timeout):
             link.connect()
+        link.idle = False
         link.connected_at = link.idle_since = time.monotonic()
         link.speech = speech_of(link.server_version)
         link._poll = select.poll()

@@ -48,6 +48,8 @@ class Pool:
         # Reads given out in turns, see turns.Turns. Threads may lose a few; it only paces them.
         self.reads = 0
         self._balancers: dict[Balance, Balancer] = {}
+        # What a new session has: sql_mode and isolation level, after `init_command` and all. Asked once, by the first one.
+        self.defaults: tuple[str, str] | None = None
         self._empty()
         watcher.tidy.append(self.tidy)
 
@@ -113,7 +115,7 @@ class Pool:
                 # Somebody interrupts us, in whatever state the connection is.
                 self._throw_away(link)
                 raise
-            link.idle, link.gtid = False, None
+            link.idle, link.killed, link.gtid = False, False, None
             return link
         return None
 
@@ -156,7 +158,7 @@ class Pool:
             except err.Error:
                 self._throw_away(link)
                 return
-        link._result, link.writes, link.idle = None, False, True
+        link._result, link.owner, link.writes, link.idle = None, None, False, True
         idle = self._idle.setdefault(link.node.address, deque())
         link.idle_since = time.monotonic()
         idle.append(link)

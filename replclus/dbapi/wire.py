@@ -17,6 +17,8 @@ from pymysql.protocol import MysqlPacket, OKPacketWrapper
 from replclus.dbapi.private import Base, Result
 from replclus.dbapi.tracking import SESSION_STATE_CHANGED, parse_tail
 
+IN_TRANSACTION = 1
+AUTOCOMMIT = 2
 _EOF = struct.Struct("<HH")
 _ERROR = 0xFF
 # A packet of this length is continued in the next one.
@@ -85,6 +87,9 @@ class Wire(Base):
             self.server_status = status
             if status & SESSION_STATE_CHANGED:
                 result.message = self._hear(result.message)
+        elif result.unbuffered_active and not self.server_status & AUTOCOMMIT:
+            # The status comes only after the last row, but the transaction has begun.
+            self.server_status |= IN_TRANSACTION
         return result.affected_rows  # type: ignore[return-value]  # None only before it is read
 
     def _read_ok_packet(self) -> OKPacketWrapper:
