@@ -86,10 +86,12 @@ class Turns:
         if present is not None and self.left > 0 and present.node.name not in tried and self._keeps(present, left):
             return present
         chosen = self._balancer.choose(admitted([self._backends[name] for name in left], random.random))
+        if chosen is None:
+            # Whoever is held from an earlier turn has none any more.
+            self.left = 0
+            return None
         self.left = max(TURN_MIN, min(self._turn_max, self._pool.reads // _PART))
         self._pool.reads += self.left
-        if chosen is None:
-            return None
         helper = self._helper
         if helper is not None and helper.node.name not in tried:
             primary = self._backends[helper.node.name]
