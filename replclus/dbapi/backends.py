@@ -227,6 +227,9 @@ class Backends:
             self.ready = True
             self.watcher.tally.add("waited", link.node.name, time.monotonic() - began)
             return True
+        if link.in_transaction:
+            # Without autocommit the read has opened one, over a snapshot that is too old, and nothing of it was shown.
+            link.queries("ROLLBACK")
         if self.reader_state is not None:
             self._behind(self.reader_state, began)
         return False
