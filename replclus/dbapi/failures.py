@@ -15,6 +15,8 @@ ENDING = frozenset({1053, 1927, 3032})
 CLOSED_BEFORE = frozenset({4031})
 # At connecting: this account will not get in, now or in a second.
 NOT_LET_IN = frozenset({1044, 1045, 1049, 1130, 1698, 1820, 3118, 4151})
+# At connecting: the server has as many connections as it takes (1040), or as this account may have (1203, 1226).
+NO_ROOM = frozenset({1040, 1203, 1226})
 
 _OPTION_PREVENTS = 1290
 _NOT_SENT = frozenset({0, 2006})
@@ -49,6 +51,14 @@ def fate_of(error: BaseException, *, broken: bool) -> Fate:
     if isinstance(error.__context__, TimeoutError):
         return Fate.TIMED_OUT
     return Fate.UNKNOWN
+
+
+def is_sickness(error: BaseException) -> bool:
+    """Does this error, met on the way to a node, speak of the node? Otherwise it is about the account, or what it asked for."""
+    if not isinstance(error, err.MySQLError):
+        return True
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    return number == 0 or 2000 <= number < 3000 or number in NO_ROOM or number in ENDING
 
 
 def sentence(error: BaseException) -> str:

@@ -105,6 +105,7 @@ class Primary:
                 asked_at = time.monotonic()
                 deadline = deadline or backends.deadline()
                 self._judge(error, fate, link, repeatable=repeatable, undoable=undoable)
+                backends.watcher.tally.add("retried", link.node.name)
                 backends.watcher.alarm()
                 if fate is Fate.REFUSED:
                     # Once more, but only after the node that calls itself primary has said so later than this refusal.

@@ -92,6 +92,8 @@ class Session:
                 or (backends.ready and backends.turns.left > 0 and backends.map is backends.watcher.map)
             ):
                 link = backends.get_reader(along=verdict.is_select_like and not unbuffered and len(sql) < ALONG_MAX)
+                if link is None and self.options.replica_required:
+                    return self._read(verdict, verdict.reason, sql, unbuffered)
                 if link is None:
                     return self._on_primary(verdict, sql, unbuffered, "no replica serves this read now")
             try:
@@ -105,7 +107,7 @@ class Session:
             backends.unplaced = self.last = link
             if link.server_status & IN_TRANSACTION:
                 self.replica.shown = True
-            self.routed = (link.node.name, "replica", verdict.reason)
+            self.routed = (link.node.name, link.side, verdict.reason)
             return link
         return self._elsewhere(verdict, sql, unbuffered)
 
@@ -183,7 +185,7 @@ class Session:
 
     def _at(self, link: Link, reason: str) -> Link:
         self.last = link
-        self.routed = (link.node.name, "primary" if link.writes else "replica", reason)
+        self.routed = (link.node.name, link.side, reason)
         return link
 
     def _on_primary(self, verdict: Classified, sql: str | bytes, unbuffered: bool, why: str | None = None) -> Link:
