@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from replclus.cli import cluster, demo_command, route, sandbox, status
+from replclus.cli import cluster, demo_command, plan, route, sandbox, status
 from replclus.cli.main import INTERRUPTED
 from replclus.errors import Refused, ReplclusError
 
@@ -36,6 +36,7 @@ app.command("switchover", short_help="Move the primary, planned.")(cluster.switc
 app.command("failover", short_help="Replace a primary that failed.")(cluster.failover)
 app.command("rejoin", short_help="Judge a quarantined server again.")(cluster.rejoin)
 app.command("route", short_help="Say where a statement goes, and why.")(route.route)
+app.command("plan", short_help="What replicas would bring.")(plan.plan)
 app.add_typer(sandbox.app, name="sandbox", short_help="Real servers in one directory.")
 app.command("demo", short_help="The whole story on a throw-away sandbox.")(demo_command.demo)
 

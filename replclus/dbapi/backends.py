@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from weakref import WeakMethod
 
 from pymysql import err
 
@@ -48,6 +49,9 @@ class Backends:
         # That link broke before it could be asked.
         self._lost_place = False
         self.session = options.consistency == "session"
+        # What the reader must be asked before the next read, in the same breath; empty if nothing.
+        self.wait = ""
+        self._held = WeakMethod(self.held)
 
     # Beginning and end ----------------------------------------------------------------------------------------------
 
@@ -168,7 +172,7 @@ class Backends:
                 if since >= deadline:
                     raise Unavailable(f"no primary after {since - began:.1f} s: {why}") from error
                 continue
-            link.writes = True
+            link.writes, link.owner = True, self._held
             return link
 
     # The replicas ---------------------------------------------------------------------------------------------------
@@ -190,6 +194,12 @@ class Backends:
             self.reader = None
         self.ready = False
 
+    def abandon_reader(self) -> None:
+        """Leave the reader to the cursor that still fetches from it: it cannot be asked for its position now."""
+        if self.unplaced is self.reader:
+            self.unplaced, self._lost_place = None, True
+        self.reader, self.ready = None, False
+
     def _replace_reader(self, link: Link) -> None:
         """By another link to the same server, which can only have moved on: what was seen there holds for it."""
         if self.reader is not None:
@@ -198,28 +208,52 @@ class Backends:
             self.reader.discard()
         self.reader = link
 
-    def get_reader(self) -> Link | None:
-        """A link to a replica that satisfies the connection's consistency. None: there is none now, use the primary."""
+    def get_reader(self, *, along: bool = False, patient: bool = True) -> Link | None:
+        """A link to a replica that satisfies the connection's consistency. None: there is none now, use the primary.
+
+        A replica that is not known to have caught up with the session is waited for, once, if `patient`. With `along` that is
+        left to the caller: `wait` is set, and the read must be sent with `read_along`.
+        """
         watcher = self.watcher
         if watcher.map.primary is None and not watcher.map.replicas:
             self.arrive()
-        self.map = current = watcher.map
-        link = self.reader
+        current, link = watcher.map, self.reader
+        self.wait = ""
         if link is not None and (link.streaming or link.in_transaction) and link._sock is not None and not link.broken_off:
+            self.map = current
             return link
+        same = link is not None and current is self.map and self.turns.left > 0 and not self.turns.bounded
+        self.map = current
+        if same and self.reader_state is not None and self.reader_state.silent_since is None:
+            # Its turn is not over, so there is nothing to choose; only whether it has caught up.
+            found = self._reach(self.reader_state, current, along=along, patient=patient)
+            if found is not None:
+                return found
+            patient = patient and self.reader is None
         candidates = self.turns.candidates(current)
         tried: set[str] = set()
         while True:
-            state = self.turns.choose(candidates, tried, self.reader_state if link is not None else None)
+            state = self.turns.choose(candidates, tried, self.reader_state if self.reader is not None else None)
             if state is None:
                 return None
-            found = self._reach(state, current)
+            found = self._reach(state, current, along=along, patient=patient)
             if found is not None:
                 return found
-            link = self.reader
+            # A link that could not be had was no wait.
+            patient = patient and self.reader is None
             tried.add(state.node.name)
 
-    def _reach(self, state: NodeState, current: ClusterMap) -> Link | None:
+    def read_along(self, link: Link, sql: str | bytes) -> bool:
+        """Send `wait` and a read in one round trip. False if the position was not reached in time: then nothing was read."""
+        wait, self.wait = self.wait, ""
+        if link.query_after(wait, link.speech.waited, sql):
+            self.ready = True
+            return True
+        if self.reader_state is not None:
+            self.reader_state.behind_until = time.monotonic() + BEHIND_FOR_S
+        return False
+
+    def _reach(self, state: NodeState, current: ClusterMap, *, along: bool, patient: bool) -> Link | None:
         """A link to this replica, caught up with the session; None if it cannot be had."""
         link = self.reader
         try:
@@ -229,8 +263,8 @@ class Backends:
             elif link.term != current.term or link.is_stale():
                 link = self.pool.take(state.node, self.setup, term=current.term)
                 self._replace_reader(link)
-            self.reader, self.reader_state = link, state
-            if self.session and not self._caught_up(link, state):
+            self.reader, self.reader_state, link.owner = link, state, self._held
+            if self.session and not self._caught_up(link, state, along=along, patient=patient):
                 return None
         except Unavailable:
             raise
@@ -240,26 +274,29 @@ class Backends:
             self.drop_reader()
             self.watcher.alarm()
             return None
-        self.ready = not self.turns.bounded
+        self.ready = not self.turns.bounded and not self.wait
         return link
 
     # Causality ------------------------------------------------------------------------------------------------------
 
-    def _caught_up(self, link: Link, state: NodeState) -> bool:
-        """Has this replica all that the session has seen? Waits for it, within bounds."""
-        seen, now = self._seen(link), time.monotonic()
-        if now < state.behind_until and not seen.within(state.applied):
-            return False
+    def _caught_up(self, link: Link, state: NodeState, *, along: bool, patient: bool) -> bool:
+        """Has this replica all that the session has seen? Waits for it, within bounds, or says by `wait` that one must."""
+        seen = self._seen(link)
         if self.unplaced is not None and self.unplaced is not link:
             self.place()
         elif self._lost_place:
             self._place_by_primary()
         if seen.within(state.applied):
             return True
-        waited = link.scalar(link.speech.wait.format(position=seen.text, seconds=CATCH_UP_S_MAX))
-        if waited == link.speech.waited:
+        if not patient or time.monotonic() < state.behind_until:
+            return False
+        wait = link.speech.wait.format(position=seen.text, seconds=CATCH_UP_S_MAX)
+        if along:
+            self.wait = wait
             return True
-        state.behind_until = now + BEHIND_FOR_S
+        if link.scalar(wait) == link.speech.waited:
+            return True
+        state.behind_until = time.monotonic() + BEHIND_FOR_S
         return False
 
     def _seen(self, link: Link) -> Seen:
@@ -318,7 +355,12 @@ class Backends:
         self.setup = setup
         done_on.setup = setup
         if self.writer is not None and self.writer is not done_on:
-            do(self.writer)
+            try:
+                do(self.writer)
+            except err.Error:
+                if self.writer._sock is not None:
+                    raise
+                # It is broken, which whoever needs it will notice; the state is kept for the one that takes its place.
             self.writer.setup = setup
         if self.reader is not None and self.reader is not done_on:
             if self.reader.in_transaction or self.reader.streaming:

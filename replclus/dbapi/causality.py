@@ -8,9 +8,10 @@ committed before it, and replaces whatever was known in its domain.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from replclus.errors import GtidSyntaxError
-from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet, parse_gtid_set
+from replclus.model.gtid import MariadbGtidSet, MysqlGtidSet, parse_gtid_set
 from replclus.model.spec import Flavour
 
 _MARIADB_GTID = re.compile(r"(\d+)-(\d+)-(\d+)")
@@ -56,14 +57,16 @@ class Seen:
             return True
         if not applied:
             return False
-        if self.flavour is Flavour.MYSQL:
-            return _mysql(applied).contains(_mysql(self.text))
-        there = _domains(applied)
-        return all(there.get(domain, 0) >= sequence for domain, sequence in _domains(self.text).items())
+        return _contains(self.flavour, applied, self.text)
 
 
-def _mysql(text: str) -> GtidSet:
-    return MysqlGtidSet.parse(text)
+@lru_cache(maxsize=512)
+def _contains(flavour: Flavour, applied: str, text: str) -> bool:
+    """Remembered, because the sessions of a process ask the same of the same few replicas, at every read after a write."""
+    if flavour is Flavour.MYSQL:
+        return MysqlGtidSet.parse(applied).contains(MysqlGtidSet.parse(text))
+    there = _domains(applied)
+    return all(there.get(domain, 0) >= sequence for domain, sequence in _domains(text).items())
 
 
 def _domains(position: str) -> dict[str, int]:

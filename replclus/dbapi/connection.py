@@ -20,13 +20,16 @@ from pymysql.cursors import Cursor
 
 from replclus.dbapi.cursors import cursor_class
 from replclus.dbapi.errors import Unavailable
-from replclus.dbapi.link import AUTOCOMMIT, Link, preferred_tls
+from replclus.dbapi.explaining import explain
+from replclus.dbapi.killing import end_connection
+from replclus.dbapi.link import Link, preferred_tls
 from replclus.dbapi.options import Options, read_options
 from replclus.dbapi.outcome import Outcome
 from replclus.dbapi.private import Base
 from replclus.dbapi.registry import pool_for
 from replclus.dbapi.route import Route, Routed
 from replclus.dbapi.session import Session
+from replclus.dbapi.wire import AUTOCOMMIT
 from replclus.model.spec import Flavour
 from replclus.routing import Classifier, classifier
 
@@ -41,6 +44,7 @@ class Connection(Base):
     _routed: Routed | None = None
     _classify: Classifier
     _no_backslashes = 0
+    _sql_mode = ""
 
     def __init__(self, **keywords: Any) -> None:
         self._options: Options = read_options(keywords)
@@ -57,7 +61,6 @@ class Connection(Base):
         self.host, self.port = self._options.seeds[0].host, self._options.seeds[0].port
         self.unix_socket = self._options.seeds[0].socket
         self.server_status = 0 if setup.autocommit is False else AUTOCOMMIT
-        self._sql_mode = self.sql_mode or ""
         if not self._options.defer_connect:
             self.connect()
 
@@ -73,13 +76,21 @@ class Connection(Base):
         if self._session is not None:
             self._session.close()
         session = Session(self._options, pool_for(self._options))
-        session.backends.arrive()
+        try:
+            session.backends.arrive()
+            self._sql_mode = session.learn_defaults()
+        except BaseException:
+            session.backends.discard()
+            raise
         watcher = session.backends.watcher
         if watcher.flavour is None:
             raise Unavailable("no node has said what it is")
         self._process = os.getpid()
         self._closed = False
         self._flavour: Flavour = watcher.flavour
+        self._no_backslashes = NO_BACKSLASH_ESCAPES if "NO_BACKSLASH_ESCAPES" in self._sql_mode else 0
+        # By this flag PyMySQL escapes the arguments of the first statement.
+        self.server_status |= self._no_backslashes
         self._read_mode()
         self.host_info = "cluster " + ",".join(node.name for node in self._options.seeds)
         self._session = session
@@ -246,12 +257,13 @@ class Connection(Base):
         """Kill a connection of this process, wherever in the cluster it is; any other id is taken to be the primary's."""
         if not isinstance(thread_id, int):
             raise TypeError("thread_id must be an integer")
-        self._alive().kill(thread_id)
+        self._after(end_connection(self._alive(), "KILL", thread_id))
 
     # What is known about the server ---------------------------------------------------------------------------------
 
     def thread_id(self) -> Any:
-        return self._last().thread_id()
+        """As `SELECT CONNECTION_ID()` answers: of the link to the primary, if there is a primary."""
+        return self._alive().identity().thread_id()
 
     def get_proto_info(self) -> Any:
         return self._last().protocol_version
@@ -273,6 +285,13 @@ class Connection(Base):
     def route(self) -> Route | None:
         """Where the last statement went, and why. None before the first."""
         return None if self._routed is None else Route.of(self._routed)
+
+    def explain(self, sql: str) -> Route:
+        """Where `sql` would go now, and why. Nothing is sent. `node` is empty where a balancer would choose.
+
+        `target` is as in `Route`, or `node` (a hint names it), `last_used`, `refuse`.
+        """
+        return Route(*explain(self._alive(), self._classify(sql)))
 
     @property
     def causality_token(self) -> str:

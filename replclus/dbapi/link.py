@@ -8,24 +8,22 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakMethod
 
 from pymysql import err
 from pymysql.charset import charset_by_name
 from pymysql.constants import COMMAND
-from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
 from replclus.dbapi.mapping import Node
 from replclus.dbapi.private import Base, Result
 from replclus.dbapi.speech import Speech, speech_of
-from replclus.dbapi.tracking import CLIENT_SESSION_TRACK, SESSION_STATE_CHANGED, parse_tail
+from replclus.dbapi.tracking import CLIENT_SESSION_TRACK
+from replclus.dbapi.wire import IN_TRANSACTION, Wire
 
-IN_TRANSACTION = 1
-AUTOCOMMIT = 2
 _COM_RESET_CONNECTION = 0x1F
-_EOF = struct.Struct("<HH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,33 +37,21 @@ class Setup:
     statements: tuple[str | bytes, ...] = ()
 
 
-class TrackedResult(Result):
-    """A result that notes the status at the end of its rows. PyMySQL drops it, yet after a SELECT with autocommit off it is
-    what says that a transaction is open.
+class Link(Wire):
+    """See the module. Made by `Link.to`, which also connects; `pymysql.err.Error` if that fails.
+
+    `owner` tells the links of the logical connection that holds this one. `killed`: somebody in this process has ended
+    what was under way here, which therefore must not be done elsewhere.
     """
-
-    def _check_packet_is_eof(self, packet: MysqlPacket) -> bool:
-        data = packet.get_all_data()  # type: ignore[no-untyped-call]
-        if data[0] != 0xFE or len(data) >= 9:
-            return False
-        self.warning_count, status = _EOF.unpack_from(data, 1)
-        self.has_next = status & 8
-        assert isinstance(self.connection, Link)
-        self.connection.server_status = status
-        return True
-
-
-class Link(Base):
-    """See the module. Made by `Link.to`, which also connects; `pymysql.err.Error` if that fails."""
 
     node: Node
     term: tuple[int, int]
     speech: Speech
     setup: Setup
     dirty: bool
-    gtid: str | None
-    schema: str | None
     broken_off: str
+    killed: bool
+    owner: WeakMethod[Callable[[], tuple[Link, ...]]] | None
     writes: bool
     idle: bool
     connected_at: float
@@ -88,8 +74,9 @@ class Link(Base):
         )
         link.client_flag |= CLIENT_SESSION_TRACK
         link.node, link.term, link.setup = node, term, setup
-        link.gtid, link.schema, link.broken_off = None, None, ""
-        link.dirty = link.writes = link.idle = False
+        link.broken_off = ""
+        link.dirty = link.writes = link.idle = link.killed = False
+        link.owner = None
         link.connect()
         link.connected_at = link.idle_since = time.monotonic()
         link.speech = speech_of(link.server_version)
@@ -103,40 +90,8 @@ class Link(Base):
             raise
         return link
 
-    # What PyMySQL does, done with tracking --------------------------------------------------------------------------
-
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
         return super()._create_ssl_ctx(sslp) if sslp else preferred_tls(self)
-
-    def _read_query_result(self, unbuffered: bool = False) -> int:
-        self._result = None
-        result = TrackedResult(self)
-        if unbuffered:
-            result.init_unbuffered_query()
-        else:
-            result.read()
-        self._result = result
-        status = result.server_status
-        if status is not None:
-            self.server_status = status
-            if status & SESSION_STATE_CHANGED:
-                result.message = self._hear(result.message)
-        return result.affected_rows  # type: ignore[return-value]  # None only before it is read
-
-    def _read_ok_packet(self) -> OKPacketWrapper:
-        ok: OKPacketWrapper = super()._read_ok_packet()
-        if ok.server_status & SESSION_STATE_CHANGED:
-            self._hear(ok.message)
-        return ok
-
-    def _hear(self, message: bytes) -> bytes:
-        """Note the session state at the end of an OK packet; what is returned is the message without it."""
-        tail = parse_tail(message)
-        if tail.gtid is not None:
-            self.gtid = tail.gtid
-        if tail.schema is not None:
-            self.schema = tail.schema
-        return tail.info
 
     # Pipelining -----------------------------------------------------------------------------------------------------
 
@@ -178,6 +133,17 @@ class Link(Base):
     def queries(self, *statements: str | bytes) -> list[Result]:
         """Run statements of ours in one round trip. See `exchange`."""
         return self.pipeline([(COMMAND.COM_QUERY, statement) for statement in statements])
+
+    def query_after(self, wait: str, waited: int, sql: str | bytes) -> bool:
+        """Run a read behind a question of ours, in one round trip. False, with no result, unless the answer was `waited`."""
+        first, answer = self.exchange([(COMMAND.COM_QUERY, wait), (COMMAND.COM_QUERY, sql)])
+        if isinstance(first, err.MySQLError) or first.rows[0][0] != waited:
+            self._result = None
+            return False
+        if isinstance(answer, err.MySQLError):
+            raise answer
+        self._affected_rows = answer.affected_rows or 0
+        return True
 
     def scalar(self, statement: str) -> Any:
         """The first column of the only row of a question of ours; the application's result stays the current one."""

@@ -37,6 +37,8 @@ class Pool:
         # Reads given out in turns, see turns.Turns. Threads may lose a few; it only paces them.
         self.reads = 0
         self._balancers: dict[Balance, Balancer] = {}
+        # What a new session has: sql_mode and isolation level, after `init_command` and all. Asked once, by the first one.
+        self.defaults: tuple[str, str] | None = None
 
     def balancer(self, name: Balance) -> Balancer:
         """Shared by all connections, so that together they are even."""
@@ -69,7 +71,7 @@ class Pool:
                     continue
                 link.quit()
                 raise
-            link.idle, link.gtid = False, None
+            link.idle, link.killed, link.gtid = False, False, None
             return link
         link = Link.to(node, term, self.options, setup)
         self.watcher.attend(link)
@@ -90,7 +92,7 @@ class Pool:
             except err.Error:
                 link.discard()
                 return
-        link._result, link.writes, link.idle = None, False, True
+        link._result, link.owner, link.writes, link.idle = None, None, False, True
         idle = self._idle.setdefault(link.node.address, deque())
         link.idle_since = now = time.monotonic()
         idle.append(link)

@@ -7,6 +7,7 @@ transaction it belonged to was not committed. A write that was sent and not answ
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +18,15 @@ from pymysql.constants import COMMAND, ER
 from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import OutcomeUnknown, SessionLost, TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
-from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link
+from replclus.dbapi.link import Link
 from replclus.dbapi.outcome import Ledger, Outcome
 from replclus.dbapi.private import Result
+from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
 
 DEADLOCKS_MAX = 5
+_INSERT_ID = re.compile(
+    r"\blast_insert_id\s*\(\s*\)|@@(?:(?:session|local)\s*\.\s*)?`?(?:identity|last_insert_id)\b", re.IGNORECASE
+)
 
 Send = Callable[[Link], object]
 
@@ -44,14 +49,18 @@ class Primary:
         self.transaction: Transaction | None = None
         # Why the session depends on this very connection; empty if it does not.
         self.pinned = ""
+        # The connection that knows what LAST_INSERT_ID() is, as far as the session has made it anything.
+        self._inserted_on: Link | None = None
         self._outcome: Outcome = "not_committed"
         self._lost: Link | None = None
 
     # One statement --------------------------------------------------------------------------------------------------
 
-    def run(self, send: Send, *, repeatable: bool = False, undoable: bool = False, reads: bool = False) -> Link:
+    def run(self, sql: str | bytes, send: Send, *, repeatable: bool = False, undoable: bool = False, reads: bool = False) -> Link:
         """Run a statement that may write, and take note of what it did. See `do`; `reads`: it is a read all the same."""
-        link = self.do(send, repeatable=repeatable, undoable=undoable)
+        link = self.do(send, sql, repeatable=repeatable, undoable=undoable)
+        if link._result is not None and link._result.insert_id:
+            self._inserted_on = link
         backends = self.backends
         link.dirty = True
         if backends.session and link.gtid is None:
@@ -67,16 +76,19 @@ class Primary:
             self.transaction = None
         return link
 
-    def do(self, send: Send, *, repeatable: bool = False, undoable: bool = False) -> Link:
+    def do(self, send: Send, sql: str | bytes = b"", *, repeatable: bool = False, undoable: bool = False) -> Link:
         """Have `send` done on the primary: waits for one, and tries again where that is safe.
 
-        `repeatable`: it may be done twice. `undoable`: it is undone with the transaction in which the connection breaks.
+        `sql` is what the application wants sent. `repeatable`: it may be done twice. `undoable`: it is undone with the
+        transaction in which the connection breaks.
         """
         backends = self.backends
         deadline: float | None = None
         refused_in: tuple[int, int] | None = None
         while True:
             link = self.link(deadline)
+            if self._inserted_on is not None and link is not self._inserted_on:
+                self._without_insert_id(sql)
             try:
                 if link.streaming:
                     link.finish()
@@ -98,6 +110,17 @@ class Primary:
             else:
                 return link
 
+    def _without_insert_id(self, sql: str | bytes) -> None:
+        """SessionLost if the statement asks for the id of an insert that was made on a connection that is gone: it would be
+        told 0, and put that where the id belongs.
+        """
+        assert self._inserted_on is not None
+        if _INSERT_ID.search(sql if isinstance(sql, str) else sql.decode("latin-1")):
+            node = self._inserted_on.node.name
+            raise SessionLost(
+                node, "the connection was replaced", "LAST_INSERT_ID(), for which cursor.lastrowid is a safe substitute"
+            )
+
     def _judge(self, error: err.Error, fate: Fate, link: Link, *, repeatable: bool, undoable: bool) -> None:
         """Return if the statement may be sent again; raise what the application must know otherwise."""
         why = link.broken_off or sentence(error)
@@ -116,7 +139,7 @@ class Primary:
             pinned = self.pinned
             self.lose()
             raise SessionLost(node, why, pinned) from error
-        if fate is Fate.TIMED_OUT:
+        if fate is Fate.TIMED_OUT or (link.killed and not certain):
             raise error
 
     def link(self, deadline: float | None = None) -> Link:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pymysql import connections
 from pymysql.protocol import OKPacketWrapper
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     class Base(connections.Connection[Any]):
         _sock: socket.socket | None
+        _rfile: BinaryIO
+        _read_timeout: float | None
+        _current_timeout: float | None
         _result: Result | None
         _affected_rows: int
         _next_seq_id: int

@@ -1,7 +1,8 @@
 """What a session does on its replica: reads, transactions of reads, and what becomes of them when the replica fails.
 
 A read of which the application has seen no row is sent to another replica, or to the primary. Not so in a transaction that
-has shown rows: another server would continue another snapshot.
+has shown rows: another server would continue another snapshot. And not for ever: a read that ends every server that it
+runs on, or that somebody kills wherever it turns up, must stop being sent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
+
+# A read that was under way when its connection broke is sent again this often.
+RESENDS_MAX = 2
 
 Send = Callable[[Link], object]
 
@@ -33,24 +37,29 @@ class Replica:
         reader = self.backends.reader
         return self.read_only or self.shown or (reader is not None and reader.in_transaction)
 
-    def read(self, send: Send, failed: tuple[Link, err.Error] | None = None) -> Link | None:
-        """Have a read done on a replica, trying others where that is safe; `failed` is a first try that was made already.
+    def read(self, send: Send, failed: tuple[Link, err.Error] | None = None, *, patient: bool = True) -> Link | None:
+        """Have a read done on a replica, trying others where that is safe; `failed` is a first try that was made already,
+        and not to be `patient` means that it has waited for one in vain.
 
         None: no replica can do it now, or this one refused it as a write: the primary must.
         """
-        deadline = self.backends.deadline()
+        deadline, cut = self.backends.deadline(), 0
         while True:
             if failed is not None:
                 link, error = failed
                 fate = fate_of(error, broken=link._sock is None)
                 if fate is Fate.REFUSED and not link.in_transaction:
                     return None
+                if fate is Fate.TIMED_OUT:
+                    self.backends.drop_reader()
+                    self.shown = self.read_only = False
                 if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
                     raise error
                 self.forget(link, sentence(error))
-                if time.monotonic() >= deadline:
+                cut += fate is Fate.UNKNOWN
+                if link.killed or cut > RESENDS_MAX or time.monotonic() >= deadline:
                     raise error
-            reader = self.backends.get_reader()
+            reader = self.backends.get_reader(patient=patient)
             if reader is None:
                 return None
             try:
@@ -87,7 +96,11 @@ class Replica:
         """End the transaction, in which nothing can have been written."""
         reader = self.backends.reader
         self.shown = self.read_only = False
-        if reader is None or reader.streaming or not reader.in_transaction:
+        if reader is None or not reader.in_transaction:
+            return
+        if reader.streaming:
+            # The rows still to come are of this transaction, and the next read must not be.
+            self.backends.abandon_reader()
             return
         try:
             reader.queries("ROLLBACK")

@@ -11,7 +11,8 @@ from pymysql import err
 from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import StatementRefused, TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
-from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link, Setup
+from replclus.dbapi.killing import end_connection, understood
+from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.options import Options
 from replclus.dbapi.outcome import Ledger
 from replclus.dbapi.pool import Pool
@@ -19,11 +20,14 @@ from replclus.dbapi.primary import Primary
 from replclus.dbapi.private import Result
 from replclus.dbapi.replica import Replica
 from replclus.dbapi.route import Routed
-from replclus.routing import Classified, Destination, Hint, SessionState, StatementKind, Target, decide
+from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
+from replclus.routing import Classified, Destination, SessionState, StatementKind, Target, decide
 from replclus.routing.router import Side
 
 # Session statements are replayed on every new backend. Beyond this many the session stays on the primary instead.
 REPLAYED_MAX = 64
+# A read longer than this, in characters, is not sent before the answer to what comes first: neither side may fill its buffers.
+ALONG_MAX = 16_384
 _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
 _A_READ = Classified(Target.REPLICA, "a plain read", StatementKind.READ, is_select_like=True)
 # Done on one side now and on the other before it is used.
@@ -58,7 +62,7 @@ class Session:
         self.free = False
         self._look_around()
 
-    def _state(self) -> SessionState:
+    def state(self) -> SessionState:
         setup = self.backends.setup
         side: Side | None = "replica" if self.replica.in_transaction else None
         return SessionState(
@@ -74,7 +78,7 @@ class Session:
 
     def _look_around(self) -> None:
         """`free`: every plain read goes to a replica, whatever else it is. Spares most statements the question."""
-        self.free = decide(_A_READ, self._state()).role == "replica"
+        self.free = decide(_A_READ, self.state()).role == "replica"
 
     # Every statement ------------------------------------------------------------------------------------------------
 
@@ -86,11 +90,14 @@ class Session:
                 link.server_status & IN_TRANSACTION
                 or (backends.ready and backends.turns.left > 0 and backends.map is backends.watcher.map)
             ):
-                link = backends.get_reader()
+                link = backends.get_reader(along=verdict.is_select_like and not unbuffered and len(sql) < ALONG_MAX)
                 if link is None:
                     return self._on_primary(verdict, sql, unbuffered, "no replica serves this read now")
             try:
-                link.query(sql, unbuffered)
+                if not backends.wait:
+                    link.query(sql, unbuffered)
+                elif not backends.read_along(link, sql):
+                    return self._read(verdict, verdict.reason, sql, unbuffered, patient=False)
             except err.Error as error:
                 return self._read(verdict, verdict.reason, sql, unbuffered, (link, error))
             backends.turns.left -= 1
@@ -102,12 +109,14 @@ class Session:
         return self._elsewhere(verdict, sql, unbuffered)
 
     def _elsewhere(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
-        to = decide(verdict, self._state())
+        to = decide(verdict, self.state())
         if to.role == "refuse":
             raise StatementRefused(to.reason)
         if to.role == "node":
-            return self._on_node(to, sql)
-        if verdict.kind in _SHARED:
+            return self.on_node(to, sql)
+        if verdict.kind is StatementKind.KILL and (kill := understood(sql)) is not None:
+            return end_connection(self, *kill)
+        if verdict.kind in _SHARED and not verdict.pins:
             return self._on_session(verdict, sql)
         if verdict.kind in _SHAPES:
             return self._on_transaction(verdict, sql, unbuffered)
@@ -130,13 +139,15 @@ class Session:
         sql: str | bytes,
         unbuffered: bool,
         failed: tuple[Link, err.Error] | None = None,
+        *,
+        patient: bool = True,
     ) -> Link:
-        link = self.replica.read(lambda link: link.query(sql, unbuffered), failed)
+        link = self.replica.read(lambda link: link.query(sql, unbuffered), failed, patient=patient)
         if link is None:
             return self._on_primary(verdict, sql, unbuffered, "no replica can do this read now")
         return self._at(link, reason)
 
-    def _on_node(self, to: Destination, sql: str | bytes) -> Link:
+    def on_node(self, to: Destination, sql: str | bytes) -> Link:
         """What a hint sends to a named server goes there, over a connection for the occasion, and nowhere else."""
         backends = self.backends
         node = next((s.node for s in list(backends.watcher.states.values()) if s.node.name == to.node), None)
@@ -176,14 +187,12 @@ class Session:
                 primary.send_tracked(link, sql)
                 return
             link.query(sql, unbuffered)
-            if unbuffered and link.streaming and not link.server_status & AUTOCOMMIT:
-                # The status comes only after the last row, but the transaction has begun.
-                link.server_status |= IN_TRANSACTION
 
         if primary.transaction is None:
             self.replica.end()
         try:
             link = primary.run(
+                sql,
                 send,
                 repeatable=verdict.is_select_like,
                 undoable=verdict.kind is StatementKind.WRITE,
@@ -288,6 +297,8 @@ class Session:
             self._replayed.pop(key, None)
             self._replayed[key] = sql
             setup = replace(setup, statements=tuple(self._replayed.values()))
+            if "autocommit" in verdict.variables:
+                setup = replace(setup, autocommit=bool(link.server_status & AUTOCOMMIT))
         if verdict.isolation is not None:
             self._isolation = verdict.isolation
         self.adopt(setup, link, lambda other: other.query(sql))
@@ -328,6 +339,29 @@ class Session:
             self._look_around()
         return link
 
+    def identity(self) -> Link:
+        """The link whose number is the connection's."""
+        backends = self.backends
+        if backends.writer is not None and backends.writer._sock is not None:
+            return backends.writer
+        if backends.watcher.map.primary is None and self.last in backends.held():
+            assert self.last is not None
+            return self.last
+        return self.primary.do(lambda link: None, repeatable=True)
+
+    def learn_defaults(self) -> str:
+        """The sql_mode that the session begins with, by which its statements are to be read; its isolation level is noted."""
+        pool = self.backends.pool
+        if pool.defaults is None:
+            link = self.on_any(lambda link: None)
+            (answer,) = link.queries(link.speech.defaults)
+            mode, level = answer.rows[0]
+            pool.defaults = str(mode), str(level).replace("-", " ").upper()
+            link._result = None
+        mode, self._isolation = pool.defaults
+        self._look_around()
+        return mode
+
     def leave_parent(self) -> None:
         """After a fork: begin anew with the same settings. TransactionLost if a transaction was open: it is the parent's."""
         opened = self.primary.transaction is not None or bool(self.primary.pinned)
@@ -339,21 +373,6 @@ class Session:
         if opened:
             raise TransactionLost("the primary", "this process was forked off in the middle of it")
         self.backends.arrive()
-
-    def kill(self, thread_id: int) -> None:
-        """KILL on the node where that connection of this process is; on the primary if it is none of ours."""
-        owners = self.backends.watcher.owners_of(thread_id)
-        if len(owners) > 1:
-            raise StatementRefused(
-                f"connections on {' and '.join(sorted(owners))} have the number {thread_id}: "
-                f"say which with KILL {thread_id} /* replclus: node=… */"
-            )
-        writer = self.backends.writer
-        if not owners or (writer is not None and owners == {writer.node.name}):
-            self.primary.do(lambda link: link.kill(thread_id))
-            return
-        kill = Classified(Target.PRIMARY, "kills a connection", StatementKind.KILL, hint=Hint(node=owners.pop()))
-        self._on_node(decide(kill, SessionState()), f"KILL {thread_id:d}")
 
     def close(self) -> None:
         """Give the links back; what was not committed is rolled back."""

@@ -19,6 +19,7 @@ class Speech:
     `track` makes the server put the GTID of a commit into its OK packet. `probe` returns read_only, what has been applied,
     and the pulse; `bare_probe` only the first two, for accounts that may not read the pulse. `position` covers all that a
     reader of this node can have seen. `wait` takes a position and seconds; its answer `waited` means that it was reached.
+    `defaults` are the sql_mode and the isolation level that a session has.
     """
 
     flavour: Flavour
@@ -27,6 +28,7 @@ class Speech:
     bare_probe: str
     position: str
     wait: str
+    defaults: str
     waited: int = 0
 
 
@@ -38,6 +40,8 @@ MARIADB = Speech(
     # What was written here and what was applied here; a primary that was a replica keeps both.
     position="SELECT CONCAT_WS(',', NULLIF(@@global.gtid_binlog_pos, ''), NULLIF(@@global.gtid_slave_pos, ''))",
     wait="SELECT MASTER_GTID_WAIT('{position}', {seconds:.3f})",
+    # MariaDB 11.1 calls it transaction_isolation too, 10.6 does not.
+    defaults="SELECT @@session.sql_mode, @@session.tx_isolation",
 )
 
 MYSQL = Speech(
@@ -47,6 +51,7 @@ MYSQL = Speech(
     bare_probe="SELECT @@global.read_only, @@global.gtid_executed",
     position="SELECT @@global.gtid_executed",
     wait="SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds:.3f})",
+    defaults="SELECT @@session.sql_mode, @@session.transaction_isolation",
 )
 
 

@@ -149,11 +149,11 @@ class Watcher:
         with self._changed:
             self._links.add(link)
 
-    def owners_of(self, thread_id: int) -> set[str]:
-        """The nodes on which a connection of this process that is in use has this number. Servers count on their own."""
+    def in_use_as(self, thread_id: int) -> list[Link]:
+        """The connections of this process that are in use and have this number. Servers count on their own."""
         with self._changed:
             links = [link for link in self._links if link._sock is not None and not link.idle]
-        return {link.node.name for link in links if link.thread_id() == thread_id}
+        return [link for link in links if link.thread_id() == thread_id]
 
     def count(self, node: Node) -> int:
         """Open links of this process to `node`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replclus.routing.balance import Backend, Balancer, balancer, eligible
+from replclus.routing.balance import Backend, Balancer, Fitness, admitted, balancer, eligible, ewma, primary_takes
 from replclus.routing.classify import Classifier, classifier, classify, route_json
 from replclus.routing.router import Destination, SessionState, decide
 from replclus.routing.sqlmode import SqlMode
@@ -14,15 +14,19 @@ __all__ = [
     "Classified",
     "Classifier",
     "Destination",
+    "Fitness",
     "Hint",
     "SessionState",
     "SqlMode",
     "StatementKind",
     "Target",
+    "admitted",
     "balancer",
     "classifier",
     "classify",
     "decide",
     "eligible",
+    "ewma",
+    "primary_takes",
     "route_json",
 ]

@@ -17,8 +17,9 @@ from replclus.routing.verdict import Classified, StatementKind, Target, primary,
 # Longer statements are not remembered: they are rarely repeated word for word, and hashing them costs more than judging.
 CACHED_LENGTH_MAX = 8192
 CACHE_SIZE = 4096
-# How far to look for a second statement behind a write. Past it, a `;` in a value is likelier.
-_SECOND_STATEMENT_WITHIN = 2048
+# How far to look for a second statement behind a write, or for a user variable assigned in it. Past it, a value that looks
+# like one is likelier.
+_LOOKED_AT = 2048
 _NESTING_MAX = 3
 
 # What CREATE makes of these has statements in its body, which are not statements of the string.
@@ -51,7 +52,7 @@ class Classifier:
 
     def _without_hints(self, sql: str, nesting: int) -> Classified:
         at_once = AT_ONCE.get(first_word(sql))
-        if at_once is not None and sql.find(";", 0, _SECOND_STATEMENT_WITHIN) < 0:
+        if at_once is not None and sql.find(";", 0, _LOOKED_AT) < 0 and sql.find(":=", 0, _LOOKED_AT) < 0:
             return at_once
         if not executable.present(sql):
             return self._laid_open(sql, nesting)

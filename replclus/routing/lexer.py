@@ -4,7 +4,7 @@ What comes out is a flat list of strings, upper-cased:
 
     NAME  `NAME`  S.NAME    an identifier, a keyword or an integer, with its qualification
     NAME(                   the same, with a parenthesis directly behind it, as in a call
-    (  )  ,  ;  =  -  ...   one sign each
+    (  )  ,  ;  =  -  ...   one sign each; a point only where blanks keep it apart from its names
     @NAME  @@NAME           a user variable, a system variable
     ''  (empty)             a literal: string, decimal number, placeholder
 
@@ -37,7 +37,10 @@ _BACKTICKED = r"`(?:[^`\0]++|``)*+`"
 _WORD = r"[A-Za-z0-9_\xa1-\U0010ffff][A-Za-z0-9_$\xa1-\U0010ffff]*+"
 # Digits, then a point or an exponent, end a number at once: `1.5INTO` is two words to the servers, `1INTO` is one.
 _NUMBER = r"\d++(?:\.\d*+(?:[eE][+-]?\d++)?+|[eE][+-]?\d++)|\.\d++(?:[eE][+-]?\d++)?+"
-_PLACEHOLDER = r"%(?:\([A-Za-z0-9_.\ -]*+\))?+[sS](?![A-Za-z0-9_$])"
+_IN_WORD = r"[A-Za-z0-9_$\xa1-\U0010ffff]"
+_PLACEHOLDER = rf"%(?:\([A-Za-z0-9_.\ -]*+\))?+[sS](?!{_IN_WORD})"
+# `%sLOCK`: a placeholder with a keyword behind it, or a remainder of a column. Filled in with a string, the keyword counts.
+_NO_PLACEHOLDER = rf"(?!(?:\([^()\0]*+\))?+[-\#0+]*+\d*+(?:\.\d*+)?+[sraSRA]{_IN_WORD})"
 
 
 def _quoted(quote: str, *, backslash: bool) -> str:
@@ -66,7 +69,8 @@ def _pattern(mode: SqlMode) -> re.Pattern[str]:
         (?:{_BLANK}++|{COMMENT})*+
         (?: {_NUMBER} | {literals(mode)} | {_PLACEHOLDER}
           | ( {part}(?:\.{part})*+(?:\.\*)?+\(?+
-            | [=(),<>!+\-*%&|^~?:;{{}}]
+            | [=(),<>!+\-*&|^~?:;{{}}.]
+          | %{_NO_PLACEHOLDER}
             | /(?!\*)
             | @@?+[A-Za-z0-9_$.\xa1-\U0010ffff]*+
             | \0

@@ -22,10 +22,12 @@ _WRITES = Finding(Target.PRIMARY, "contains a statement that writes", StatementK
 _INTO = Finding(Target.PRIMARY, "SELECT … INTO leaves a file or a variable on one server", StatementKind.WRITE, pins=True)
 _PROCEDURE = Finding(Target.PRIMARY, "PROCEDURE is not known to be safe on a replica")
 _CALC_FOUND_ROWS = Finding(Target.LAST_USED, "SQL_CALC_FOUND_ROWS is for a FOUND_ROWS() on the same server")
-_USER_VARIABLE = Finding(Target.PRIMARY, "user variables live on one connection", pins=True)
+_VARIABLE_READ = Finding(Target.PRIMARY, "user variables live on one connection")
+_VARIABLE_ASSIGNED = Finding(Target.PRIMARY, "assigns a user variable, which lives on one connection", pins=True)
 _SYSTEM_VARIABLE = Finding(Target.PRIMARY, "system variables differ between servers and connections")
 _SEQUENCE = Finding(Target.PRIMARY, "advances or reads a sequence", StatementKind.WRITE)
 _LITERAL_CALLED = Finding(Target.PRIMARY, "cannot be parsed: a literal is called like a function", StatementKind.UNKNOWN)
+_NAME_APART = Finding(Target.PRIMARY, "a qualified name with blanks in it", StatementKind.UNKNOWN)
 _UNBALANCED = Finding(Target.PRIMARY, "cannot be parsed: its parentheses do not match", StatementKind.UNKNOWN)
 
 # Reserved in both families, and never part of a plain read.
@@ -50,8 +52,8 @@ _WATCHED = frozenset({*_RESERVED, "SHARE", "VALUE"})
 
 # Schemas whose contents belong to one server. Of INFORMATION_SCHEMA only the tables that describe the schema are the same
 # everywhere; EVENTS is not, because replicas show their events as disabled.
-_LOCAL_SCHEMAS = frozenset({"MYSQL", "SYS", "PERFORMANCE_SCHEMA"})
-SYSTEM_SCHEMAS = frozenset({*_LOCAL_SCHEMAS, "INFORMATION_SCHEMA"})
+LOCAL_SCHEMAS = frozenset({"MYSQL", "SYS", "PERFORMANCE_SCHEMA"})
+SYSTEM_SCHEMAS = frozenset({*LOCAL_SCHEMAS, "INFORMATION_SCHEMA"})
 _DESCRIPTIVE = words(
     """
     CHARACTER_SETS CHECK_CONSTRAINTS COLLATIONS COLLATION_CHARACTER_SET_APPLICABILITY COLUMNS COLUMNS_EXTENSIONS
@@ -128,11 +130,22 @@ def _find(words: Sequence[str], grammar: Grammar) -> list[Finding]:
     # Looking once for a mark in all of them is cheaper than looking at each of them.
     all_words = " ".join(words)
     if "@" in all_words:
-        found += (_SYSTEM_VARIABLE if word[1:2] == "@" else _USER_VARIABLE for word in words if word[:1] == "@")
-    if "." in all_words and any(mark in all_words for mark in _QUALIFIED_MARKS):
-        for word in words:
-            found += _qualified(word)
+        found += (_variable(words, at) for at, word in enumerate(words) if word[:1] == "@")
+    if "." in all_words:
+        if "." in words:
+            found.append(_NAME_APART)
+        if any(mark in all_words for mark in _QUALIFIED_MARKS):
+            for word in words:
+                found += _qualified(word)
     return found
+
+
+def _variable(words: Sequence[str], at: int) -> Finding:
+    if words[at][1:2] == "@":
+        return _SYSTEM_VARIABLE
+    # A name in quotes is a word of its own.
+    behind = at + 2 if words[at] == "@" else at + 1
+    return _VARIABLE_ASSIGNED if list(words[behind : behind + 2]) == [":", "="] else _VARIABLE_READ
 
 
 def _qualified(word: str) -> list[Finding]:
@@ -143,9 +156,19 @@ def _qualified(word: str) -> list[Finding]:
     if parts[-1] in _SEQUENCE_COLUMNS:
         return [_SEQUENCE]
     schema = parts[0]
-    if schema in _LOCAL_SCHEMAS or (schema == "INFORMATION_SCHEMA" and parts[1] not in _DESCRIPTIVE):
+    if schema in LOCAL_SCHEMAS or (schema == "INFORMATION_SCHEMA" and parts[1] not in _DESCRIPTIVE):
         return [Finding(Target.PRIMARY, f"{schema.lower()} tells the state of one server", resend=True)]
     return []
+
+
+def uses_variable(words: Sequence[str]) -> bool:
+    """Whether a user variable is named anywhere."""
+    return any(word[:1] == "@" and word[1:2] != "@" for word in words)
+
+
+def assigns(words: Sequence[str]) -> bool:
+    """Whether a user variable is assigned with `:=`."""
+    return any(word[:1] == "@" and _variable(words, at) is _VARIABLE_ASSIGNED for at, word in enumerate(words))
 
 
 class _Around:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from replclus.model.spec import Flavour
 from replclus.routing.assignments import classify_set, inner_statement
 from replclus.routing.lexer import COMMENT, as_written, unquoted
-from replclus.routing.scan import Grammar, scan
+from replclus.routing.scan import LOCAL_SCHEMAS, Grammar, assigns, scan, uses_variable
 from replclus.routing.verdict import Classified, StatementKind, Target, primary, refuse, replica, unknown
 from replclus.routing.wordlist import words
 
@@ -29,7 +30,6 @@ AT_ONCE: dict[str, Classified] = {
         word: primary(f"{word} TABLE maintains the tables of one server", StatementKind.DDL)
         for word in ("OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "CACHE")
     },
-    "CALL": primary("a procedure may write", StatementKind.CALL),
     "KILL": primary("a connection is ended where it lives", StatementKind.KILL),
     "XA": primary("a distributed transaction lives on one connection", StatementKind.XA, pins=True),
     "HANDLER": primary("HANDLER keeps a cursor on one connection", StatementKind.HANDLER, pins=True),
@@ -74,7 +74,12 @@ def judge(statement: Statement) -> Classified:
     rule = _RULES.get(keyword)
     if rule is not None:
         return rule(statement)
-    return AT_ONCE.get(keyword) or unknown(f"{words[0].lower()[:40]} is not a statement known to be safe on a replica")
+    at_once = AT_ONCE.get(keyword)
+    if at_once is None:
+        return unknown(f"{words[0].lower()[:40]} is not a statement known to be safe on a replica")
+    if not at_once.pins and assigns(words):
+        return replace(at_once, reason=f"{at_once.reason}, and a user variable is assigned in it", pins=True)
+    return at_once
 
 
 def _without_parentheses(words: Sequence[str]) -> tuple[Sequence[str], bool]:
@@ -114,6 +119,8 @@ def _help(statement: Statement) -> Classified:
 
 def _explain(statement: Statement) -> Classified:
     words = statement.words
+    if _names_local_schema(words[:8]):
+        return primary("asks about a schema of one server", StatementKind.READ)
     if ("FOR", "CONNECTION") in pairwise(words):
         return primary("looks at a connection of one server", StatementKind.READ)
     return _read(words[1:], statement.grammar, "describes a table or a read")
@@ -135,6 +142,18 @@ _SHOW_PREVIOUS = words("WARNINGS ERRORS PROFILE PROFILES")
 
 
 def _show(statement: Statement) -> Classified:
+    found = _shown(statement)
+    local = found.target is Target.REPLICA and _names_local_schema(statement.words)
+    return primary("asks about a schema of one server", StatementKind.READ) if local else found
+
+
+def _names_local_schema(words: Sequence[str]) -> bool:
+    """`SHOW TABLES FROM mysql`, `EXPLAIN FOR SCHEMA sys …`: what stands in a qualified name, the scan finds."""
+    before = {"FROM", "IN", "SCHEMA", "DATABASE"}
+    return any(word in before and unquoted(name) in LOCAL_SCHEMAS for word, name in pairwise(words))
+
+
+def _shown(statement: Statement) -> Classified:
     words = list(statement.words[1:])
     while words[:1] and words[0] in {"FULL", "EXTENDED"}:
         del words[0]
@@ -186,9 +205,19 @@ def _use(statement: Statement) -> Classified:
     return Classified(Target.SESSION, "the schema of the session", StatementKind.USE, schema=unquoted(name))
 
 
+# What a block of statements may leave on its connection begins with one of these.
+_LEFT_BEHIND = frozenset({"TEMPORARY", "PREPARE", "EXECUTE", "HANDLER", "LOCK", "GET_LOCK(", "GET_LOCK", "CALL", "SET"})
+
+
+def _call(statement: Statement) -> Classified:
+    """A procedure leaves values in the variables it is given."""
+    return primary("a procedure may write", StatementKind.CALL, pins=uses_variable(statement.words))
+
+
 def _begin(statement: Statement) -> Classified:
     if statement.grammar.mode.oracle or list(statement.behind(1)) not in ([], ["WORK"]):
-        return primary("a compound statement may write", StatementKind.WRITE)
+        leaves = not _LEFT_BEHIND.isdisjoint(statement.words) or uses_variable(statement.words)
+        return primary("a compound statement may write", StatementKind.WRITE, pins=leaves)
     return Classified(Target.TRANSACTION, "begins a transaction", StatementKind.BEGIN)
 
 
@@ -238,6 +267,7 @@ _RULES: dict[str, Callable[[Statement], Classified]] = {
     "ALTER": _create_or_drop,
     "ANALYZE": _analyze,
     "BEGIN": _begin,
+    "CALL": _call,
     "COMMIT": _commit,
     "CREATE": _create_or_drop,
     "DESC": _explain,

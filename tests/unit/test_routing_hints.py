@@ -31,7 +31,7 @@ from replclus.routing import Hint, Target, classify
         # A hint cannot make a write, a lock or a pinned read go to a replica.
         ("/* replclus: replica */ INSERT INTO t VALUES (1)", Target.PRIMARY, Hint(Target.REPLICA)),
         ("/* replclus: replica */ SELECT 1 FOR UPDATE", Target.PRIMARY, Hint(Target.REPLICA)),
-        ("/* replclus: replica */ SELECT @a", Target.PRIMARY, Hint(Target.REPLICA)),
+        ("/* replclus: replica */ SELECT @a := 1", Target.PRIMARY, Hint(Target.REPLICA)),
         ("/* replclus: replica */ CALL p()", Target.PRIMARY, Hint(Target.REPLICA)),
         ("/* replclus: replica */ SELECT 'x", Target.PRIMARY, Hint(Target.REPLICA)),
         # What is not in a comment is not a hint.

@@ -31,7 +31,8 @@ NO_ESCAPES = SqlMode(no_backslash_escapes=True)
         ("a--1", PLAIN, ["A", "-", "-", "1"]),
         ("a-- 1\nb#c\nd/*e*/f", PLAIN, ["A", "B", "D", "F"]),
         ("a --", PLAIN, ["A"]),
-        ("%s %(x)s %%s 5 % s %sx", PLAIN, ["", "", "%", "", "5", "%", "S", "%", "SX"]),
+        ("%s %(x)s %%s 5 % s 5%3", PLAIN, ["", "", "%", "", "5", "%", "S", "5", "%", "3"]),
+        ("a . b .c", PLAIN, ["A", ".", "B", ".", "C"]),
         ("@a @@b.c @`d`", PLAIN, ["@A", "@@B.C", "@", "`D`"]),
         ("x'41' _utf8'a'", PLAIN, ["X", "", "_UTF8", ""]),
         ("", PLAIN, []),
@@ -44,7 +45,7 @@ def test_words(sql: str, mode: SqlMode, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["'a", '"a', "`a", "/* a", "a.", "a . b", "[a]", "\\", "a\0b", "\xa0", "\x01", "'a\\", "/*+ ' */"]
+    "sql", ["'a", '"a', "`a", "/* a", "%sx", "%(a)sé", "a%r1", "[a]", "\\", "a\0b", "\xa0", "\x01", "'a\\", "/*+ ' */"]
 )
 def test_what_cannot_be_cut(sql: str) -> None:
     assert tokens(sql, PLAIN)[-1:] != [END]

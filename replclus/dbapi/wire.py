@@ -1,0 +1,124 @@
+"""The answers of a server, read by PyMySQL with two differences.
+
+A packet is taken from the socket's buffer in one go. PyMySQL goes through five calls for each, and the answer to `SELECT 1` has
+five: what is saved here pays for everything that routing adds to a statement (`benchmarks/overhead.py`).
+
+And the session state at the end of an OK packet is understood (`tracking`), where PyMySQL would show it as a message.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from pymysql import err
+from pymysql.constants import CR
+from pymysql.protocol import MysqlPacket, OKPacketWrapper
+
+from replclus.dbapi.private import Base, Result
+from replclus.dbapi.tracking import SESSION_STATE_CHANGED, parse_tail
+
+IN_TRANSACTION = 1
+AUTOCOMMIT = 2
+_EOF = struct.Struct("<HH")
+_ERROR = 0xFF
+# A packet of this length is continued in the next one.
+_LENGTH_MAX = 0xFFFFFF
+
+
+class Wire(Base):
+    """A connection that reads. `gtid` and `schema` are the last ones that the server told."""
+
+    gtid: str | None = None
+    schema: str | None = None
+
+    def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> MysqlPacket:
+        """As PyMySQL's, with the same errors: OperationalError 2013 when the connection breaks, InternalError out of sequence."""
+        if self._current_timeout != self._read_timeout:
+            assert self._sock is not None
+            self._sock.settimeout(self._read_timeout)
+            self._current_timeout = self._read_timeout
+        data = self._read_piece()
+        if len(data) == _LENGTH_MAX:
+            pieces = [data]
+            while len(pieces[-1]) == _LENGTH_MAX:
+                pieces.append(self._read_piece())
+            data = b"".join(pieces)
+        packet = packet_type(data, self.encoding)
+        if data and data[0] == _ERROR:
+            if self._result is not None and self._result.unbuffered_active:
+                self._result.unbuffered_active = False
+            packet.raise_for_error()
+        return packet
+
+    def _read_piece(self) -> bytes:
+        try:
+            header = self._rfile.read(4)
+            length = header[0] | header[1] << 8 | header[2] << 16
+            data: bytes = self._rfile.read(length)
+            number = header[3]
+        except (OSError, IndexError) as error:
+            self._force_close()
+            detail = f" ({error})" if isinstance(error, OSError) else ""
+            raise err.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to MySQL server during query{detail}") from None
+        except BaseException:
+            # Somebody interrupts us: what is still to come would be taken for the answer to the next question.
+            self._force_close()
+            raise
+        if len(data) < length or (number == 0 and self._next_seq_id):
+            # MariaDB says good-bye with number 0.
+            self._force_close()
+            raise err.OperationalError(CR.CR_SERVER_LOST, "Lost connection to MySQL server during query")
+        if number != self._next_seq_id:
+            self._force_close()
+            raise err.InternalError(f"Packet sequence number wrong - got {number} expected {self._next_seq_id}")
+        self._next_seq_id = (number + 1) & 0xFF
+        return data
+
+    def _read_query_result(self, unbuffered: bool = False) -> int:
+        self._result = None
+        result = TrackedResult(self)
+        if unbuffered:
+            result.init_unbuffered_query()
+        else:
+            result.read()
+        self._result = result
+        status = result.server_status
+        if status is not None:
+            self.server_status = status
+            if status & SESSION_STATE_CHANGED:
+                result.message = self._hear(result.message)
+        elif result.unbuffered_active and not self.server_status & AUTOCOMMIT:
+            # The status comes only after the last row, but the transaction has begun.
+            self.server_status |= IN_TRANSACTION
+        return result.affected_rows  # type: ignore[return-value]  # None only before it is read
+
+    def _read_ok_packet(self) -> OKPacketWrapper:
+        ok: OKPacketWrapper = super()._read_ok_packet()
+        if ok.server_status & SESSION_STATE_CHANGED:
+            self._hear(ok.message)
+        return ok
+
+    def _hear(self, message: bytes) -> bytes:
+        """Note the session state at the end of an OK packet; what is returned is the message without it."""
+        tail = parse_tail(message)
+        if tail.gtid is not None:
+            self.gtid = tail.gtid
+        if tail.schema is not None:
+            self.schema = tail.schema
+        return tail.info
+
+
+class TrackedResult(Result):
+    """A result that notes the status at the end of its rows. PyMySQL drops it, yet after a SELECT with autocommit off it is
+    what says that a transaction is open.
+    """
+
+    def _check_packet_is_eof(self, packet: MysqlPacket) -> bool:
+        data = packet.get_all_data()  # type: ignore[no-untyped-call]
+        if data[0] != 0xFE or len(data) >= 9:
+            return False
+        self.warning_count, status = _EOF.unpack_from(data, 1)
+        self.has_next = status & 8
+        assert isinstance(self.connection, Wire)
+        self.connection.server_status = status
+        return True
