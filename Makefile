@@ -12,11 +12,11 @@ ARGS ?= -n 2 --dist loadfile
 INPUTS ?= 1000000
 SEED ?= 1
 
-.PHONY: help demo test check fuzz deps mysql docs clean
+.PHONY: help demo test check fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks
 
 help:  ## Show this list
 	@echo "make TARGET, on Debian or Ubuntu, as root or with sudo:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is lost (FLAVOUR=mariadb or mysql)
 	@tools/setup.sh ops $(FLAVOUR)
@@ -37,6 +37,15 @@ check:  ## Lint, types, import rules and unit tests: what to run before every co
 fuzz:  ## A million mutated statements through the classifier (INPUTS=1000000, SEED=1), and its growth with their length
 	@tools/setup.sh dev
 	.venv/bin/python -m tests.fuzz.routing $(INPUTS) $(SEED)
+
+campaign-failovers campaign-stale campaign-pool campaign-forks:
+	@tools/setup.sh dev mariadb mysql
+	@.venv/bin/python -m tests.load.campaign $(@:campaign-%=%)
+
+campaign-failovers:  ## Three kills and a freeze of the primary under 16 threads, audited, both families (4 min)
+campaign-stale:  ## 100,000 reads with replicas held back: is one ever stale? Both families (4 min)
+campaign-pool:  ## 50 threads for 5 minutes, a failover each 20 s: does anything leak? Both families (11 min)
+campaign-forks:  ## Processes forked off a program under load, both families (2 min)
 
 deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL
 	@tools/setup.sh dev mariadb mysql

@@ -40,13 +40,17 @@ if TYPE_CHECKING:
     from replclus.dbapi import (
         Connection,
         HintIgnored,
+        NoConnectionLeft,
+        NoReplica,
         OutcomeUnknown,
         Route,
         SessionLost,
         StatementRefused,
+        Statistics,
         TransactionLost,
         Unavailable,
         connect,
+        statistics,
     )
     from replclus.dbapi.mysqldb import install_as_MySQLdb
 
@@ -77,6 +81,8 @@ __all__ = [
     "IntegrityError",
     "InterfaceError",
     "InternalError",
+    "NoConnectionLeft",
+    "NoReplica",
     "NotSupportedError",
     "OperationalError",
     "OutcomeUnknown",
@@ -84,6 +90,7 @@ __all__ = [
     "Route",
     "SessionLost",
     "StatementRefused",
+    "Statistics",
     "Time",
     "TimeFromTicks",
     "Timestamp",
@@ -96,6 +103,7 @@ __all__ = [
     "connect",
     "install_as_MySQLdb",
     "paramstyle",
+    "statistics",
     "threadsafety",
 ]
 

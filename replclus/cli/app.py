@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from replclus.cli import cluster, demo_command, route, sandbox, status
+from replclus.cli import cluster, demo_command, plan, route, sandbox, status
 from replclus.cli.main import INTERRUPTED
 from replclus.errors import Refused, ReplclusError
 
@@ -35,7 +35,10 @@ app.command("watchdog", short_help="See failures and repair them, until SIGTERM.
 app.command("switchover", short_help="Move the primary, planned.")(cluster.switchover)
 app.command("failover", short_help="Replace a primary that failed.")(cluster.failover)
 app.command("rejoin", short_help="Judge a quarantined server again.")(cluster.rejoin)
+app.command("drain", short_help="Send a replica no more reads.")(cluster.drain)
+app.command("undrain", short_help="Send it reads again.")(cluster.undrain)
 app.command("route", short_help="Say where a statement goes, and why.")(route.route)
+app.command("plan", short_help="What replicas would bring.")(plan.plan)
 app.add_typer(sandbox.app, name="sandbox", short_help="Real servers in one directory.")
 app.command("demo", short_help="The whole story on a throw-away sandbox.")(demo_command.demo)
 

@@ -18,17 +18,19 @@ from pymysql import err
 from pymysql.charset import charset_by_name
 from pymysql.cursors import Cursor
 
+from replclus.dbapi.counting import Statistics
 from replclus.dbapi.cursors import cursor_class
 from replclus.dbapi.errors import Unavailable
 from replclus.dbapi.explaining import explain
 from replclus.dbapi.killing import end_connection
-from replclus.dbapi.link import AUTOCOMMIT, Link, preferred_tls
+from replclus.dbapi.link import Link, preferred_tls
 from replclus.dbapi.options import Options, read_options
 from replclus.dbapi.outcome import Outcome
 from replclus.dbapi.private import Base
-from replclus.dbapi.registry import pool_for
+from replclus.dbapi.registry import gather, pool_for
 from replclus.dbapi.route import Route, Routed
 from replclus.dbapi.session import Session
+from replclus.dbapi.wire import AUTOCOMMIT
 from replclus.model.spec import Flavour
 from replclus.routing import Classifier, classifier
 
@@ -43,6 +45,7 @@ class Connection(Base):
     _routed: Routed | None = None
     _classify: Classifier
     _no_backslashes = 0
+    _sql_mode = ""
 
     def __init__(self, **keywords: Any) -> None:
         self._options: Options = read_options(keywords)
@@ -59,7 +62,6 @@ class Connection(Base):
         self.host, self.port = self._options.seeds[0].host, self._options.seeds[0].port
         self.unix_socket = self._options.seeds[0].socket
         self.server_status = 0 if setup.autocommit is False else AUTOCOMMIT
-        self._sql_mode = self.sql_mode or ""
         if not self._options.defer_connect:
             self.connect()
 
@@ -75,13 +77,21 @@ class Connection(Base):
         if self._session is not None:
             self._session.close()
         session = Session(self._options, pool_for(self._options))
-        session.backends.arrive()
+        try:
+            session.backends.arrive()
+            self._sql_mode = session.learn_defaults()
+        except BaseException:
+            session.backends.discard()
+            raise
         watcher = session.backends.watcher
         if watcher.flavour is None:
             raise Unavailable("no node has said what it is")
         self._process = os.getpid()
         self._closed = False
         self._flavour: Flavour = watcher.flavour
+        self._no_backslashes = NO_BACKSLASH_ESCAPES if "NO_BACKSLASH_ESCAPES" in self._sql_mode else 0
+        # By this flag PyMySQL escapes the arguments of the first statement.
+        self.server_status |= self._no_backslashes
         self._read_mode()
         self.host_info = "cluster " + ",".join(node.name for node in self._options.seeds)
         self._session = session
@@ -135,8 +145,12 @@ class Connection(Base):
         verdict = self._classify(template)
         try:
             link = session.run(verdict, sql, unbuffered)
+        except err.Error:
+            session.failed(verdict)
+            raise
         finally:
             self._routed = session.routed
+        session.backends.statements[session.routed] += 1  # type: ignore[index]  # a statement that ran has a route
         self._result = link._result
         self._affected_rows = link._affected_rows
         status = self.server_status = link.server_status
@@ -163,9 +177,8 @@ class Connection(Base):
             session.leave_parent()
 
     def _mode_changed(self, link: Link, status: int) -> None:
-        # Not escaped text, but words: the server's own list.
-        self._sql_mode = str(link.scalar("SELECT @@session.sql_mode"))
-        link._result = self._result
+        if link.told_mode is not None:
+            self._sql_mode, link.told_mode = link.told_mode, None
         self._no_backslashes = status & NO_BACKSLASH_ESCAPES
         self._read_mode()
 
@@ -288,6 +301,11 @@ class Connection(Base):
     def causality_token(self) -> str:
         """What this connection has seen and written, for `connect(causality_token=…)` elsewhere. Empty if nothing yet."""
         return self._alive().backends.token()
+
+    def statistics(self) -> Statistics:
+        """The statements of this connection, counted by node, target and reason; the rest counts for its whole cluster."""
+        backends = self._alive().backends
+        return gather(backends.watcher, backends.statements)
 
     def outcome(self) -> Outcome:
         """What became of the last write: `committed`, `not_committed`, or `unknown` if nobody can tell (yet).

@@ -9,3 +9,7 @@ from typing import Literal
 Consistency = Literal["session", "eventual", "strong", "bounded"]
 
 Balance = Literal["round_robin", "weighted_round_robin", "least_connections", "weighted_least_connections", "latency"]
+
+# Whether the primary takes reads that a replica could take. when_idle: while it answers as quickly as the replicas do.
+# always: it is one of the nodes among which reads are spread.
+PrimaryReads = Literal["never", "when_idle", "always"]

@@ -15,21 +15,28 @@ from pymysql.cursors import Cursor
 
 from replclus.dbapi.link import Setup
 from replclus.dbapi.mapping import Node
-from replclus.dbapi.mode import Balance, Consistency
+from replclus.dbapi.mode import Balance, Consistency, PrimaryReads
 from replclus.errors import ConfigError
 
 FAILOVER_TIMEOUT_S = 30.0
 DEFAULT_PORT = 3306
+# Below the 151 connections that a server takes unless it is told otherwise.
+MAX_CONNECTIONS = 150
 
 _OURS = (
     "cluster",
     "consistency",
     "max_lag_ms",
     "balance",
+    "primary_reads",
+    "replica_required",
     "split_transactions",
     "failover_timeout",
     "track_outcome",
     "causality_token",
+    "pool_size",
+    "max_connections",
+    "max_lifetime",
 )
 _THEIRS = tuple(name for name in inspect.signature(Connection.__init__).parameters if name != "self")
 _UNSUPPORTED = frozenset({"compress", "named_pipe"})
@@ -37,14 +44,25 @@ _UNSUPPORTED = frozenset({"compress", "named_pipe"})
 _LOGICAL = frozenset(
     {"host", "port", "unix_socket", "database", "charset", "collation", "autocommit", "cursorclass", "defer_connect"}
 )
+_MAX = 86_400_000
+_BOUNDS = {"pool_size": "idle_max", "max_connections": "open_max", "max_lifetime": "lifetime_s_max"}
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
-_FLAGS = frozenset({"split_transactions", "track_outcome", "autocommit", "use_unicode", "local_infile", "ssl_disabled",
-                    "ssl_verify_cert", "ssl_verify_identity", "defer_connect"})  # fmt: skip
-_NUMBERS = frozenset({"failover_timeout", "max_lag_ms", "connect_timeout", "read_timeout", "write_timeout"})
-_COUNTS = frozenset({"client_flag", "max_allowed_packet"})
-_WORDS = frozenset({"consistency", "balance", "causality_token", "charset", "collation", "sql_mode", "init_command",
-                    "read_default_file", "read_default_group", "program_name", "bind_address", "ssl_ca", "ssl_cert",
-                    "ssl_key", "ssl_key_password"})  # fmt: skip
+_FLAGS = frozenset({"split_transactions", "replica_required", "track_outcome", "autocommit", "use_unicode", "local_infile",
+                    "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity", "defer_connect"})  # fmt: skip
+_NUMBERS = frozenset({"failover_timeout", "max_lag_ms", "max_lifetime", "connect_timeout", "read_timeout", "write_timeout"})
+_COUNTS = frozenset({"client_flag", "max_allowed_packet", "pool_size", "max_connections"})
+_WORDS = frozenset({"consistency", "balance", "primary_reads", "causality_token", "charset", "collation", "sql_mode",
+                    "init_command", "read_default_file", "read_default_group", "program_name", "bind_address", "ssl_ca",
+                    "ssl_cert", "ssl_key", "ssl_key_password"})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Of a pool, for each node: connections kept at rest, connections altogether, and seconds that one may live."""
+
+    idle_max: int = 32
+    open_max: int = MAX_CONNECTIONS
+    lifetime_s_max: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +77,27 @@ class Options:
     consistency: Consistency = "session"
     max_lag_ms: float = 1000.0
     balance: Balance = "round_robin"
+    primary_reads: PrimaryReads = "never"
+    replica_required: bool = False
     split_transactions: bool = True
     failover_timeout_s: float = FAILOVER_TIMEOUT_S
     track_outcome: bool = False
     causality_token: str | None = None
+    bounds: Bounds = Bounds()
+    # Where the watchdog of a cluster on this host keeps its record; None if we were not given a file.
+    state_dir: Path | None = None
 
 
 def read_options(keywords: Mapping[str, Any]) -> Options:
     """TypeError for a keyword that does not exist, ValueError for a value that cannot be, ConfigError for file or URL."""
     given = _renamed(keywords)
     cluster = given.pop("cluster", None)
+    state_dir: Path | None = None
     if isinstance(cluster, str) and "://" in cluster:
         given = {**_from_url(cluster), **given}
         seeds: tuple[Node, ...] = given.pop("seeds")
     elif cluster is not None or not (given.get("host") or given.get("unix_socket")):
-        seeds = _from_file(cluster)
+        seeds, state_dir = _from_file(cluster)
     else:
         seeds = _from_address(given)
     ours = {name: given[name] for name in _OURS if name in given}
@@ -84,6 +108,7 @@ def read_options(keywords: Mapping[str, Any]) -> Options:
         setup=_setup(given),
         cursorclass=given.get("cursorclass") or Cursor,
         defer_connect=bool(given.get("defer_connect", False)),
+        state_dir=state_dir,
     )
     return _with_ours(options, ours)
 
@@ -120,22 +145,46 @@ def _setup(given: Mapping[str, Any]) -> Setup:
 
 
 def _with_ours(options: Options, ours: Mapping[str, Any]) -> Options:
-    for name, choices in (("consistency", get_args(Consistency)), ("balance", get_args(Balance))):
-        if name in ours and ours[name] not in choices:
-            raise ValueError(f"{name}={ours[name]!r} is not one of {', '.join(choices)}")
+    choices = {"consistency": get_args(Consistency), "balance": get_args(Balance), "primary_reads": get_args(PrimaryReads)}
+    for name, allowed in choices.items():
+        if name in ours and ours[name] not in allowed:
+            raise ValueError(f"{name}={ours[name]!r} is not one of {', '.join(allowed)}")
     if "max_lag_ms" in ours and ours.get("consistency") != "bounded":
         raise ValueError("max_lag_ms= only has a meaning together with consistency='bounded'")
-    for name in ("max_lag_ms", "failover_timeout"):
-        if name in ours and not 0 <= float(ours[name]) <= 86_400_000:
-            raise ValueError(f"{name}={ours[name]!r} must be a number from 0 to 86400000")
+    for name in ("max_lag_ms", "failover_timeout", "max_lifetime"):
+        if name in ours and not 0 <= _number(name, ours[name]) <= _MAX:
+            raise ValueError(f"{name}={ours[name]!r} must be a number from 0 to {_MAX}")
+    for name, least in (("pool_size", 0), ("max_connections", 1)):
+        if name in ours and not (type(ours[name]) is int and least <= ours[name] <= _MAX):
+            raise ValueError(f"{name}={ours[name]!r} must be a whole number from {least} to {_MAX}")
+    if ours.get("replica_required"):
+        _check_replica_required(ours)
     named = dict(ours)
     if "failover_timeout" in named:
         named["failover_timeout_s"] = float(named.pop("failover_timeout"))
-    return replace(options, **named)
+    bounds = {field: named.pop(name) for name, field in _BOUNDS.items() if name in named}
+    return replace(options, **named, bounds=Bounds(**bounds))
 
 
-def _from_file(path: str | Path | None) -> tuple[Node, ...]:
-    """The nodes of a replclus.toml. Read again only when the file has changed, because programs connect often."""
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}={value!r} must be a number") from None
+
+
+def _check_replica_required(ours: Mapping[str, Any]) -> None:
+    for name, value, why in (
+        ("consistency", "strong", "reads the primary"),
+        ("primary_reads", "always", "reads the primary too"),
+        ("primary_reads", "when_idle", "reads the primary too"),
+    ):
+        if ours.get(name) == value:
+            raise ValueError(f"replica_required=True contradicts {name}={value!r}, which {why}: leave one of them out")
+
+
+def _from_file(path: str | Path | None) -> tuple[tuple[Node, ...], Path]:
+    """Nodes and state directory of a replclus.toml. Read again only when it has changed, because programs connect often."""
     from replclus.config import DEFAULT_FILE, PATH_VARIABLE, load  # brings pydantic, which a URL would not need
 
     shown = str(path or os.environ.get(PATH_VARIABLE) or DEFAULT_FILE)
@@ -152,12 +201,13 @@ def _from_file(path: str | Path | None) -> tuple[Node, ...]:
     nodes = tuple(
         Node(name=node.name, host=node.host, port=node.port, socket=node.socket, weight=node.weight) for node in spec.nodes
     )
+    found = (nodes, spec.state_dir)
     if stamp is not None:
-        _FILES[shown] = (stamp, nodes)
-    return nodes
+        _FILES[shown] = (stamp, found)
+    return found
 
 
-_FILES: dict[str, tuple[tuple[str, int, int, int], tuple[Node, ...]]] = {}
+_FILES: dict[str, tuple[tuple[str, int, int, int], tuple[tuple[Node, ...], Path]]] = {}
 
 
 def _from_address(given: Mapping[str, Any]) -> tuple[Node, ...]:

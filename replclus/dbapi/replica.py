@@ -16,6 +16,7 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
+from replclus.dbapi.waiting import for_replica
 
 # A read that was under way when its connection broke is sent again this often.
 RESENDS_MAX = 2
@@ -43,20 +44,29 @@ class Replica:
 
         None: no replica can do it now, or this one refused it as a write: the primary must.
         """
-        deadline, cut = self.backends.deadline(), 0
+        began, deadline, cut = time.monotonic(), self.backends.deadline(), 0
         while True:
             if failed is not None:
                 link, error = failed
                 fate = fate_of(error, broken=link._sock is None)
                 if fate is Fate.REFUSED and not link.in_transaction:
                     return None
+                if fate is Fate.TIMED_OUT:
+                    self.backends.drop_reader()
+                    self.shown = self.read_only = False
                 if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
+                    self.backends.complained = link
                     raise error
                 self.forget(link, sentence(error))
                 cut += fate is Fate.UNKNOWN
                 if link.killed or cut > RESENDS_MAX or time.monotonic() >= deadline:
                     raise error
+                failed = None
+                self.backends.watcher.tally.add("retried", link.node.name)
             reader = self.backends.get_reader(patient=patient)
+            if reader is None and self.backends.options.replica_required:
+                for_replica(self.backends.watcher, began, deadline)
+                continue
             if reader is None:
                 return None
             try:
@@ -93,7 +103,11 @@ class Replica:
         """End the transaction, in which nothing can have been written."""
         reader = self.backends.reader
         self.shown = self.read_only = False
-        if reader is None or reader.streaming or not reader.in_transaction:
+        if reader is None or not reader.in_transaction:
+            return
+        if reader.streaming:
+            # The rows still to come are of this transaction, and the next read must not be.
+            self.backends.abandon_reader()
             return
         try:
             reader.queries("ROLLBACK")

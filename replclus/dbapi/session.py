@@ -11,10 +11,10 @@ from pymysql import err
 from replclus.dbapi.backends import Backends
 from replclus.dbapi.catalogue import heard, settled
 from replclus.dbapi.errors import StatementRefused, TransactionLost
-from replclus.dbapi.failures import Fate, fate_of, sentence
+from replclus.dbapi.failures import READ_ONLY_SERVER, Fate, fate_of, sentence
 from replclus.dbapi.hinted import warn_ignored
 from replclus.dbapi.killing import end_connection, understood
-from replclus.dbapi.link import AUTOCOMMIT, IN_TRANSACTION, Link, Setup
+from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.options import Options
 from replclus.dbapi.outcome import Ledger
 from replclus.dbapi.pool import Pool
@@ -22,6 +22,7 @@ from replclus.dbapi.primary import Primary
 from replclus.dbapi.private import Result
 from replclus.dbapi.replica import Replica
 from replclus.dbapi.route import Routed
+from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
 from replclus.routing import Classified, Destination, SessionState, StatementKind, Target, decide
 from replclus.routing.router import Side
 
@@ -92,6 +93,8 @@ class Session:
                 or (backends.ready and backends.turns.left > 0 and backends.map is backends.watcher.map)
             ):
                 link = backends.get_reader(along=verdict.is_select_like and not unbuffered and len(sql) < ALONG_MAX)
+                if link is None and self.options.replica_required:
+                    return self._read(verdict, verdict.reason, sql, unbuffered)
                 if link is None:
                     return self._on_primary(verdict, sql, unbuffered, "no replica serves this read now")
             try:
@@ -105,7 +108,7 @@ class Session:
             backends.unplaced = self.last = link
             if link.server_status & IN_TRANSACTION:
                 self.replica.shown = True
-            self.routed = (link.node.name, "replica", verdict.reason)
+            self.routed = (link.node.name, link.side, verdict.reason)
             return link
         return self._elsewhere(verdict, sql, unbuffered)
 
@@ -134,7 +137,12 @@ class Session:
     def _on_replica(self, verdict: Classified, reason: str, sql: str | bytes, unbuffered: bool) -> Link:
         if self.replica.read_only and self.backends.reader is not None:
             # Whatever comes inside of a READ ONLY transaction is answered by the server that has it.
-            return self._here(self.backends.reader, reason, sql, unbuffered)
+            try:
+                return self._here(self.backends.reader, reason, sql, unbuffered)
+            except err.OperationalError as error:
+                if error.args[0] in READ_ONLY_SERVER:
+                    raise err.OperationalError(1792, "Cannot execute statement in a READ ONLY transaction.") from error
+                raise
         return self._read(verdict, reason, sql, unbuffered)
 
     def _read(
@@ -168,12 +176,19 @@ class Session:
     def _here(self, link: Link, reason: str, sql: str | bytes, unbuffered: bool) -> Link:
         """On this link or not at all."""
         link.dirty = True
+        self.backends.complained = link
         link.query(sql, unbuffered)
         return self._at(link, reason)
 
+    def failed(self, verdict: Classified) -> None:
+        """A statement raised: what is asked about it goes to the server that refused it."""
+        link, self.backends.complained = self.backends.complained, None
+        if link is not None:
+            self._at(link, verdict.reason)
+
     def _at(self, link: Link, reason: str) -> Link:
         self.last = link
-        self.routed = (link.node.name, "primary" if link.writes else "replica", reason)
+        self.routed = (link.node.name, link.side, reason)
         return link
 
     def _on_primary(self, verdict: Classified, sql: str | bytes, unbuffered: bool, why: str | None = None) -> Link:
@@ -192,9 +207,6 @@ class Session:
                 primary.send_tracked(link, sql)
                 return
             link.query(sql, unbuffered)
-            if unbuffered and link.streaming and not link.server_status & AUTOCOMMIT:
-                # The status comes only after the last row, but the transaction has begun.
-                link.server_status |= IN_TRANSACTION
 
         if primary.transaction is None:
             self.replica.end()
@@ -335,6 +347,7 @@ class Session:
                     send(link)
                 except err.Error as error:
                     if fate_of(error, broken=link._sock is None) is Fate.ANSWERED:
+                        backends.complained = link
                         raise
                     self.replica.forget(link, sentence(error))
                 else:
@@ -357,6 +370,19 @@ class Session:
             assert self.last is not None
             return self.last
         return self.primary.do(lambda link: None, repeatable=True)
+
+    def learn_defaults(self) -> str:
+        """The sql_mode that the session begins with, by which its statements are to be read; its isolation level is noted."""
+        pool = self.backends.pool
+        if pool.defaults is None:
+            link = self.on_any(lambda link: None)
+            (answer,) = link.queries(link.speech.defaults)
+            mode, level = answer.rows[0]
+            pool.defaults = str(mode), str(level).replace("-", " ").upper()
+            link._result = None
+        mode, self._isolation = pool.defaults
+        self._look_around()
+        return mode
 
     def leave_parent(self) -> None:
         """After a fork: begin anew with the same settings. TransactionLost if a transaction was open: it is the parent's."""

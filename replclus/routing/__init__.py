@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replclus.routing.balance import Backend, Balancer, balancer, eligible
+from replclus.routing.balance import Backend, Balancer, Fitness, admitted, balancer, eligible, ewma, primary_takes
 from replclus.routing.classify import Classifier, classifier, classify, route_json
 from replclus.routing.holds import NO_ANSWER, Holds
 from replclus.routing.router import Destination, SessionState, decide
@@ -17,6 +17,7 @@ __all__ = [
     "Classified",
     "Classifier",
     "Destination",
+    "Fitness",
     "FunctionName",
     "Hint",
     "Holds",
@@ -25,11 +26,14 @@ __all__ = [
     "SqlMode",
     "StatementKind",
     "Target",
+    "admitted",
     "balancer",
     "classifier",
     "classify",
     "decide",
     "eligible",
+    "ewma",
     "objection",
+    "primary_takes",
     "route_json",
 ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pymysql
 import pytest
+from pymysql.cursors import SSCursor
 
 import replclus
+from replclus.dbapi import registry
 from tests.clusters import Cluster, eventually
 from tests.integration.dbapi_world import Connect, cluster, connect, hold_back, let_go, scalar
 
@@ -73,6 +76,60 @@ class TestSessionState:
         cursor.execute("INSERT INTO tmp VALUES (1)")
         cursor.execute("SELECT a FROM tmp")
         assert cursor.fetchall() == ((1,),)
+
+    def test_state_is_kept_when_the_other_connection_is_broken(self, cluster: Cluster, connect: Connect) -> None:
+        connection = connect()
+        number = connection.thread_id()
+        scalar(connection, "SELECT 1")
+        cluster.run("n1", f"KILL {number}")
+        connection.cursor().execute("SET time_zone = '+03:00'")
+        assert scalar(connection, "SELECT @@session.time_zone") == "+03:00"
+        assert connection.thread_id() != number
+
+
+class TestWhatServersAreSetTo:
+    """What a session begins with is asked, not guessed: by it statements are read and arguments escaped."""
+
+    @pytest.fixture(autouse=True)
+    def _clean(self, cluster: Cluster) -> Iterator[None]:
+        before = {name: cluster.rows(name, "SELECT @@global.sql_mode")[0][0] for name in cluster.sandbox.names}
+        yield
+        for name, mode in before.items():
+            cluster.run(name, f"SET GLOBAL sql_mode = '{mode}'", "SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        registry.shut_down()
+
+    def test_ansi_quotes(self, cluster: Cluster, connect: Connect) -> None:
+        for name in cluster.sandbox.names:
+            cluster.run(name, "SET GLOBAL sql_mode = 'ANSI_QUOTES'")
+        registry.shut_down()
+        connection = connect()
+        # To ANSI_QUOTES the quoted name ends before FOR UPDATE, otherwise behind it.
+        assert connection.explain('SELECT 1 AS "a\\" FOR UPDATE -- "').node == "n1"
+        connection.cursor().execute('SELECT "v" FROM "t" WHERE 1 = 0')
+
+    def test_arguments_of_the_first_statement_are_escaped_for_the_mode(self, cluster: Cluster, connect: Connect) -> None:
+        for name in cluster.sandbox.names:
+            cluster.run(name, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
+        registry.shut_down()
+        cursor = connect().cursor()
+        cursor.execute("SELECT %s", ("\\' OR 'x' = 'x",))
+        assert cursor.fetchone() == ("\\' OR 'x' = 'x",)
+
+    def test_serializable_reads_the_primary(self, cluster: Cluster, connect: Connect) -> None:
+        for name in cluster.sandbox.names:
+            cluster.run(name, "SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        registry.shut_down()
+        connection = connect()
+        scalar(connection, "SELECT 1")
+        assert connection.route == replclus.Route("n1", "primary", "isolation is SERIALIZABLE")
+        connection.cursor().execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        scalar(connection, "SELECT 1")
+        assert connection.route.target == "replica"
+
+    def test_what_init_command_sets(self, connect: Connect) -> None:
+        connection = connect(init_command="SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        scalar(connection, "SELECT 1")
+        assert connection.route is not None and connection.route.reason == "isolation is SERIALIZABLE"
 
 
 class TestWhatOnlyOneConnectionKnows:
@@ -157,12 +214,43 @@ class TestWhatOnlyOneConnectionKnows:
 
 
 class TestConsistency:
+    def test_rows_still_to_come_do_not_hold_the_next_transaction_in_the_past(self, connect: Connect) -> None:
+        writer = connect()
+        writer.cursor().executemany("INSERT INTO t (v) VALUES (%s)", [("x" * 90,)] * 3000)
+        reader = connect(autocommit=False, causality_token=writer.causality_token)
+        stream = reader.cursor(SSCursor)
+        stream.execute("SELECT a.v FROM t AS a, (SELECT 1 UNION SELECT 2 UNION SELECT 3) AS b")
+        assert stream.route is not None and stream.route.target == "replica"
+        assert stream.fetchone() is not None
+        reader.commit()
+        cursor = reader.cursor()
+        cursor.execute("INSERT INTO t (v) VALUES ('mine')")
+        number = cursor.lastrowid
+        reader.commit()
+        assert scalar(reader, f"SELECT COUNT(*) FROM t WHERE id = {number}") == 1
+        assert len(stream.fetchall()) >= 8999, "and they do come"
+
     def test_you_read_your_own_writes(self, connect: Connect) -> None:
         cursor = connect().cursor()
         for number in range(200):
             cursor.execute("INSERT INTO t (v) VALUES (%s)", (f"own {number}",))
             cursor.execute("SELECT COUNT(*) FROM t WHERE id = %s", (cursor.lastrowid,))
             assert cursor.fetchone()[0] == 1, (number, cursor.route)
+
+    def test_without_autocommit_and_with_replicas_held_back(self, cluster: Cluster, connect: Connect) -> None:
+        """A read that is sent along with its wait opens a transaction on the replica, which must not be read on."""
+        connection = connect(autocommit=False)
+        cursor = connection.cursor()
+        hold_back(cluster, "n2", "n3", "n4")
+        try:
+            for number in range(10):
+                cursor.execute("INSERT INTO t (v) VALUES (%s)", (f"kept {number}",))
+                connection.commit()
+                cursor.execute("SELECT COUNT(*) FROM t WHERE id = %s", (cursor.lastrowid,))
+                assert (cursor.fetchone()[0], cursor.route.node) == (1, "n1")
+                connection.commit()
+        finally:
+            let_go(cluster, "n2", "n3", "n4")
 
     def test_with_replicas_held_back(self, cluster: Cluster, connect: Connect) -> None:
         """All appliers stopped: reads of an own write go to the primary, others stay where they are."""

@@ -191,3 +191,71 @@ def test_a_cluster_that_was_made_anew_is_believed() -> None:
     anew = draw(answers, first)
     assert names(anew) == ("n2", ("n1", "n3"))
     assert anew.map.term > first.map.term
+
+
+class TestWhoseClusterItIs:
+    """The first node to answer may belong to another cluster, and nothing may be sent there."""
+
+    def test_a_first_answer_that_names_few_of_our_nodes_is_not_enough(self) -> None:
+        stranger = answer(1.0, beat=1, writable=True, primary="n2", cluster_id="other")
+        assert stranger.topology is not None
+        alone = replace(stranger.topology, nodes=stranger.topology.nodes[1:2])
+        first = draw({("h", 2): replace(stranger, topology=alone)})
+        assert names(first) == (None, ())
+        assert "not asked yet" in first.why_no_primary
+        answers = healthy(1.1, 1000)
+        answers["h", 2] = replace(stranger, topology=alone)
+        drawn = draw(answers, first)
+        assert names(drawn) == ("n1", ("n3", "n4"))
+        assert drawn.outside == {("h", 2): "n2 belongs to another cluster (other)"}
+
+    def test_a_map_that_names_our_nodes_is_enough_at_once(self) -> None:
+        drawn = draw({("h", 1): answer(1.0, beat=1, writable=True)})
+        assert names(drawn) == ("n1", ())
+
+    def test_names_that_we_do_not_know_are_believed_when_all_were_asked(self) -> None:
+        """Our addresses are aliases of theirs."""
+        seeds = tuple(replace(node, host="alias") for node in NODES)
+        answers = {("alias", 1): answer(1.0, beat=1, writable=True), ("alias", 2): answer(1.0, beat=1)}
+        assert chart(Knowledge(), ClusterMap(), seeds, answers).map.primary is None
+        answers |= {("alias", 3): silent(1.0), ("alias", 4): silent(1.0)}
+        assert chart(Knowledge(), ClusterMap(), seeds, answers).knowledge.cluster_id == "c"
+
+    def test_no_majority_no_cluster(self) -> None:
+        answers = {node.address: answer(1.0, beat=1, cluster_id="a" if node.port < 3 else "b") for node in NODES}
+        drawn = draw(answers)
+        assert names(drawn) == (None, ())
+        assert "different clusters (n1 to a, n2 to a, n3 to b, n4 to b)" in drawn.why_no_primary
+
+    def test_one_stranger_does_not_take_over_when_ours_are_silent(self) -> None:
+        first = draw(healthy(1.0, 1000))
+        answers = {node.address: silent(2.0) for node in NODES}
+        stranger = answer(2.0, beat=5, epoch=9, primary="n4", writable=True, cluster_id="other")
+        assert stranger.topology is not None
+        answers["h", 4] = replace(stranger, topology=replace(stranger.topology, nodes=stranger.topology.nodes[3:]))
+        drawn = draw(answers, first)
+        assert names(drawn) == (None, ())
+        assert "n1, the primary of epoch 1, does not answer" in drawn.why_no_primary
+
+
+def test_a_primary_that_refuses_our_account_is_told_from_one_that_is_down() -> None:
+    answers = healthy(1.0, 1000)
+    answers["h", 1] = Answer(asked_at=1.0, error="Access denied (1045)", errno=1045)
+    drawn = draw(answers)
+    assert (names(drawn)[0], drawn.barred) == (None, 1045)
+    answers["h", 1] = silent(1.0)
+    assert draw(answers).barred == 0
+
+
+def test_why_replicas_are_outside() -> None:
+    n4 = replace(topology(1, "n1").nodes[3], serving=False)
+    answers = {node.address: answer(10.0, beat=50_000, writable=node.name == "n1", n4=n4) for node in NODES}
+    answers["h", 2] = Answer(asked_at=10.0, error="Access denied (1045)", errno=1045)
+    answers["h", 3] = answer(10.0, beat=38_000, n4=n4)
+    drawn = draw(answers)
+    assert names(drawn) == ("n1", ())
+    assert drawn.outside == {
+        ("h", 2): "n2 refuses this account: Access denied (1045)",
+        ("h", 3): "n3 is 12.0 s behind",
+        ("h", 4): "n4 is taken out of reads: it is being drained, or does not replicate",
+    }

@@ -9,7 +9,7 @@ import pytest
 from pymysql.cursors import Cursor, DictCursor
 
 from replclus.dbapi.cursors import RoutedCursor, cursor_class
-from replclus.dbapi.options import read_options
+from replclus.dbapi.options import Bounds, read_options
 from replclus.errors import ConfigError
 
 URL = "mysql+replclus://u:p@h1,h2:3307/shop"
@@ -38,6 +38,13 @@ def test_a_url() -> None:
     assert (options.consistency, options.failover_timeout_s) == ("eventual", 2.5)
 
 
+def test_a_pool_s_bounds() -> None:
+    options = read_options({"cluster": URL + "?pool_size=5&max_connections=20&max_lifetime=60&primary_reads=when_idle"})
+    assert options.bounds == Bounds(idle_max=5, open_max=20, lifetime_s_max=60.0)
+    assert options.primary_reads == "when_idle"
+    assert read_options({"host": "h", "replica_required": True}).replica_required
+
+
 def test_keywords_win_over_the_url() -> None:
     options = read_options({"cluster": URL, "password": "other", "database": "d", "consistency": "strong"})
     assert options.links == {"user": "u", "password": "other"}
@@ -49,7 +56,9 @@ def test_a_file_without_its_administrators_password(tmp_path: Path) -> None:
     file.write_text(TOML)
     assert [node.name for node in read_options({"cluster": str(file)}).seeds] == ["n1", "n2"]
     file.write_text(TOML.replace('"n2"', '"second"'))
-    assert [node.name for node in read_options({"cluster": file}).seeds] == ["n1", "second"], "read again after a change"
+    options = read_options({"cluster": file})
+    assert [node.name for node in options.seeds] == ["n1", "second"], "read again after a change"
+    assert options.state_dir is not None
 
 
 def test_one_host_is_enough() -> None:
@@ -78,6 +87,14 @@ def test_deprecated_names() -> None:
         ({"balance": "random"}, ValueError, "balance='random' is not one of round_robin"),
         ({"max_lag_ms": 5}, ValueError, "only has a meaning together with"),
         ({"failover_timeout": -1}, ValueError, "failover_timeout=-1 must be"),
+        ({"failover_timeout": "soon"}, ValueError, "failover_timeout='soon' must be a number"),
+        ({"primary_reads": "sometimes"}, ValueError, "primary_reads='sometimes' is not one of never, when_idle, always"),
+        ({"max_connections": 0}, ValueError, "max_connections=0 must be a whole number from 1"),
+        ({"pool_size": 2.5}, ValueError, "pool_size=2.5 must be a whole number from 0"),
+        ({"max_lifetime": -1}, ValueError, "max_lifetime=-1 must be"),
+        ({"replica_required": True, "consistency": "strong"}, ValueError, "contradicts consistency='strong'"),
+        ({"replica_required": True, "primary_reads": "when_idle"}, ValueError, "contradicts primary_reads='when_idle'"),
+        ({"cluster": URL + "?max_connections=many"}, ConfigError, "max_connections='many'"),
         ({"compress": True}, NotImplementedError, "compress"),
         ({"cluster": URL + "?consistancy=strong"}, ConfigError, "did you mean 'consistency'"),
         ({"cluster": URL + "?autocommit=perhaps"}, ConfigError, "autocommit='perhaps'"),
