@@ -11,7 +11,7 @@ from replclus.routing import executable, hints
 from replclus.routing.lexer import END, first_word, tokens
 from replclus.routing.scan import grammar
 from replclus.routing.sqlmode import SqlMode
-from replclus.routing.statements import AT_ONCE, Statement, judge
+from replclus.routing.statements import AT_ONCE, CHANGES_SESSION, Statement, judge
 from replclus.routing.verdict import Classified, StatementKind, Target, primary, unknown
 
 # Longer statements are not remembered: they are rarely repeated word for word, and hashing them costs more than judging.
@@ -24,9 +24,6 @@ _NESTING_MAX = 3
 
 # What CREATE makes of these has statements in its body, which are not statements of the string.
 _WITH_BODY = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"})
-_OF_THE_SESSION = frozenset(
-    {StatementKind.SET_SESSION, StatementKind.SET_USER_VARIABLE, StatementKind.SET_TRANSACTION, StatementKind.USE}
-)
 
 
 class Classifier:
@@ -109,7 +106,7 @@ def _together(verdicts: Sequence[Classified]) -> Classified:
         return refused
     if all(one.target is Target.REPLICA for one in verdicts):
         return replace(verdicts[0], reason="several plain reads", is_select_like=False)
-    pins = any(one.pins or one.kind in _OF_THE_SESSION for one in verdicts)
+    pins = any(one.pins or one.kind in CHANGES_SESSION for one in verdicts)
     unsafe = next(one for one in verdicts if one.target is not Target.REPLICA)
     return primary(f"several statements, of which one: {unsafe.reason}", StatementKind.SEVERAL, pins=pins)
 

@@ -16,6 +16,7 @@ from replclus.routing import clauses
 from replclus.routing.classify import classify
 from replclus.routing.clauses import Name, Parsed
 from replclus.routing.sqlmode import SqlMode
+from replclus.routing.statements import CHANGES_SESSION
 from replclus.routing.verdict import Classified, StatementKind, Target
 
 # The answer of a statement that had none, or whose rows are still to come. NULL is None.
@@ -277,6 +278,8 @@ class Holds:
         if text is None:
             return False
         verdict = classify(text, flavour=flavour, sql_mode=parsed.mode)
+        if verdict.kind in CHANGES_SESSION:
+            return False
         if verdict.pins or self:
             self._note(verdict, text, parsed.mode, flavour, NO_ANSWER, schema, nesting + 1)
         return True

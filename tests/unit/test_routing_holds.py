@@ -139,6 +139,14 @@ def held(story: list[tuple[str, str] | tuple[str, object, str]], flavour: Flavou
         ),
         pytest.param(
             [
+                ("PREPARE s FROM 'SET time_zone = \"+01:00\"'", "prepared statement s"),
+                ("EXECUTE s", "prepared statement s"),
+                ("DEALLOCATE PREPARE s", "a prepared statement lives on one connection"),
+            ],
+            id="a prepared SET, which is not done on both sides",
+        ),
+        pytest.param(
+            [
                 ("XA START 'x'", "XA transaction"),
                 ("INSERT INTO t VALUES (1)", "XA transaction"),
                 ("XA END 'x'", "XA transaction"),
