@@ -168,7 +168,8 @@ class Backends:
         if self.reader is not None:
             if for_primary and self.unplaced is self.reader:
                 self.unplaced, self._lost_place = None, True
-            self.place()
+            if self.unplaced is self.reader:
+                self.place()
             self.pool.give_back(self.reader)
             self.reader = None
         self.ready = False
@@ -332,8 +333,12 @@ class Backends:
         self._seen(link).reached(link.scalar(link.speech.position))
         self._lost_place = False
 
-    def note_write(self, link: Link) -> None:
-        """A statement on the primary was answered: take the GTID if it came with one."""
+    def note_write(self, link: Link, *, shows: bool = False) -> None:
+        """A statement on the primary was answered: take the GTID if it came with one. Else, if the answer `shows` what is there,
+        that may be more than any replica has: the reader must be looked at again.
+        """
+        if shows and link.gtid is None and self.session:
+            self.unplaced, self.ready = link, False
         if link.gtid is not None:
             self._seen(link).wrote(link.gtid)
             link.gtid = None
