@@ -8,8 +8,11 @@ FLAVOUR ?= mariadb
 # Passed to pytest by `make test`, e.g. `make test ARGS="-k switchover"`. Files are spread over two workers, and the
 # tests of one file stay together, because they share servers.
 ARGS ?= -n 2 --dist loadfile
+# How many inputs `make fuzz` tries, and which ones.
+INPUTS ?= 1000000
+SEED ?= 1
 
-.PHONY: help demo test check deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks
+.PHONY: help demo test check fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks
 
 help:  ## Show this list
 	@echo "make TARGET, on Debian or Ubuntu, as root or with sudo:"
@@ -30,6 +33,10 @@ check:  ## Lint, types, import rules and unit tests: what to run before every co
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python -m pytest -q -n 2 tests/unit tests/scenarios
+
+fuzz:  ## A million mutated statements through the classifier (INPUTS=1000000, SEED=1), and its growth with their length
+	@tools/setup.sh dev
+	.venv/bin/python -m tests.fuzz.routing $(INPUTS) $(SEED)
 
 campaign-failovers campaign-stale campaign-pool campaign-forks:
 	@tools/setup.sh dev mariadb mysql

@@ -12,6 +12,7 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.catalogue import heard, settled
 from replclus.dbapi.errors import StatementRefused, TransactionLost
 from replclus.dbapi.failures import READ_ONLY_SERVER, Fate, fate_of, sentence
+from replclus.dbapi.hinted import warn_ignored
 from replclus.dbapi.killing import end_connection, understood
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.options import Options
@@ -129,6 +130,8 @@ class Session:
         self._look_around()
 
     def _elsewhere(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
+        if verdict.hint is not None and verdict.hint.ignored is not None:
+            warn_ignored(verdict.hint.ignored)
         if verdict.functions and self.free:
             verdict = settled(verdict, self.backends)
         if self.replica.read_only and (verdict.pins or verdict.kind in _NOT_ON_A_REPLICA or asks_insert_id(sql)):

@@ -161,6 +161,14 @@ def classify(sql: str, *, flavour: Flavour, sql_mode: SqlMode | str = _PLAIN) ->
 
 
 def route_json(sql: str, flavour: Flavour, sql_mode: str = "") -> dict[str, str]:
-    """What `replclus route --json` prints."""
+    """What `replclus route --json` prints: "hint" and "hint_ignored" only if the statement holds one."""
     found = classify(sql, flavour=flavour, sql_mode=sql_mode)
-    return {"target": found.target.value, "reason": found.reason}
+    answer = {"target": found.target.value, "reason": found.reason}
+    hint = found.hint
+    if hint is not None and hint.node is not None:
+        answer["hint"] = f"node={hint.node}"
+    elif hint is not None and hint.target is not None:
+        answer["hint"] = hint.target.value
+    if hint is not None and hint.ignored is not None:
+        answer["hint_ignored"] = hint.ignored
+    return answer
