@@ -39,13 +39,17 @@ if TYPE_CHECKING:
 
     from replclus.dbapi import (
         Connection,
+        NoConnectionLeft,
+        NoReplica,
         OutcomeUnknown,
         Route,
         SessionLost,
         StatementRefused,
+        Statistics,
         TransactionLost,
         Unavailable,
         connect,
+        statistics,
     )
     from replclus.dbapi.mysqldb import install_as_MySQLdb
 
@@ -75,6 +79,8 @@ __all__ = [
     "IntegrityError",
     "InterfaceError",
     "InternalError",
+    "NoConnectionLeft",
+    "NoReplica",
     "NotSupportedError",
     "OperationalError",
     "OutcomeUnknown",
@@ -82,6 +88,7 @@ __all__ = [
     "Route",
     "SessionLost",
     "StatementRefused",
+    "Statistics",
     "Time",
     "TimeFromTicks",
     "Timestamp",
@@ -94,6 +101,7 @@ __all__ = [
     "connect",
     "install_as_MySQLdb",
     "paramstyle",
+    "statistics",
     "threadsafety",
 ]
 

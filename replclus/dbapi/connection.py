@@ -18,6 +18,7 @@ from pymysql import err
 from pymysql.charset import charset_by_name
 from pymysql.cursors import Cursor
 
+from replclus.dbapi.counting import Statistics
 from replclus.dbapi.cursors import cursor_class
 from replclus.dbapi.errors import Unavailable
 from replclus.dbapi.explaining import explain
@@ -26,7 +27,7 @@ from replclus.dbapi.link import Link, preferred_tls
 from replclus.dbapi.options import Options, read_options
 from replclus.dbapi.outcome import Outcome
 from replclus.dbapi.private import Base
-from replclus.dbapi.registry import pool_for
+from replclus.dbapi.registry import gather, pool_for
 from replclus.dbapi.route import Route, Routed
 from replclus.dbapi.session import Session
 from replclus.dbapi.wire import AUTOCOMMIT
@@ -144,8 +145,12 @@ class Connection(Base):
         verdict = self._classify(template)
         try:
             link = session.run(verdict, sql, unbuffered)
+        except err.Error:
+            session.failed(verdict)
+            raise
         finally:
             self._routed = session.routed
+        session.backends.statements[session.routed] += 1  # type: ignore[index]  # a statement that ran has a route
         self._result = link._result
         self._affected_rows = link._affected_rows
         status = self.server_status = link.server_status
@@ -172,9 +177,8 @@ class Connection(Base):
             session.leave_parent()
 
     def _mode_changed(self, link: Link, status: int) -> None:
-        # Not escaped text, but words: the server's own list.
-        self._sql_mode = str(link.scalar("SELECT @@session.sql_mode"))
-        link._result = self._result
+        if link.told_mode is not None:
+            self._sql_mode, link.told_mode = link.told_mode, None
         self._no_backslashes = status & NO_BACKSLASH_ESCAPES
         self._read_mode()
 
@@ -297,6 +301,11 @@ class Connection(Base):
     def causality_token(self) -> str:
         """What this connection has seen and written, for `connect(causality_token=…)` elsewhere. Empty if nothing yet."""
         return self._alive().backends.token()
+
+    def statistics(self) -> Statistics:
+        """The statements of this connection, counted by node, target and reason; the rest counts for its whole cluster."""
+        backends = self._alive().backends
+        return gather(backends.watcher, backends.statements)
 
     def outcome(self) -> Outcome:
         """What became of the last write: `committed`, `not_committed`, or `unknown` if nobody can tell (yet).

@@ -21,7 +21,7 @@ from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
 from replclus.dbapi.outcome import Ledger, Outcome
 from replclus.dbapi.private import Result
-from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
+from replclus.dbapi.wire import AUTOCOMMIT, IN_READ_ONLY, IN_TRANSACTION
 
 DEADLOCKS_MAX = 5
 _INSERT_ID = re.compile(
@@ -95,13 +95,17 @@ class Primary:
                 send(link)
             except err.Error as error:
                 fate = fate_of(error, broken=link._sock is None)
-                if fate is Fate.ANSWERED or (fate is Fate.REFUSED and refused_in == link.term):
+                # In a transaction that was begun READ ONLY the refusal is meant for the application.
+                ours = fate is Fate.REFUSED and (refused_in == link.term or link.server_status & IN_READ_ONLY)
+                if fate is Fate.ANSWERED or ours:
                     link.dirty = True
                     backends.note_write(link)
+                    backends.complained = link
                     raise
                 asked_at = time.monotonic()
                 deadline = deadline or backends.deadline()
                 self._judge(error, fate, link, repeatable=repeatable, undoable=undoable)
+                backends.watcher.tally.add("retried", link.node.name)
                 backends.watcher.alarm()
                 if fate is Fate.REFUSED:
                     # Once more, but only after the node that calls itself primary has said so later than this refusal.

@@ -16,6 +16,7 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
+from replclus.dbapi.waiting import for_replica
 
 # A read that was under way when its connection broke is sent again this often.
 RESENDS_MAX = 2
@@ -43,7 +44,7 @@ class Replica:
 
         None: no replica can do it now, or this one refused it as a write: the primary must.
         """
-        deadline, cut = self.backends.deadline(), 0
+        began, deadline, cut = time.monotonic(), self.backends.deadline(), 0
         while True:
             if failed is not None:
                 link, error = failed
@@ -54,12 +55,18 @@ class Replica:
                     self.backends.drop_reader()
                     self.shown = self.read_only = False
                 if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
+                    self.backends.complained = link
                     raise error
                 self.forget(link, sentence(error))
                 cut += fate is Fate.UNKNOWN
                 if link.killed or cut > RESENDS_MAX or time.monotonic() >= deadline:
                     raise error
+                failed = None
+                self.backends.watcher.tally.add("retried", link.node.name)
             reader = self.backends.get_reader(patient=patient)
+            if reader is None and self.backends.options.replica_required:
+                for_replica(self.backends.watcher, began, deadline)
+                continue
             if reader is None:
                 return None
             try:
