@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -81,12 +82,14 @@ def pool(sandbox: Sandbox) -> Iterable[str]:
 
 
 def forks(sandbox: Sandbox) -> Iterable[str]:
-    """Ten generations of eight children, forked under load, with failovers in between."""
+    """Three times ten generations of eight children, forked under load, each time with a failover in the middle."""
     with watched(sandbox) as (cluster, _):
         for round_ in range(3):
             parent = forked.Parent(cluster, threads=4, prefix=f"round {round_} ")
-            bring_back(cluster, fail_over(cluster))
+            failover = threading.Timer(2.0, lambda: bring_back(cluster, fail_over(cluster)))
+            failover.start()
             found = parent.run(generations=10, children=8)
+            failover.join()
             print(f"  {found.summary()}")
             yield from found.wrong
             yield from (f"{name} is lost" for name in forked.missing(cluster, found))
