@@ -13,7 +13,7 @@ from pathlib import Path
 from pymysql import err
 
 from replclus.dbapi.errors import NoConnectionLeft, NoReplica, Unavailable
-from replclus.dbapi.failures import NOT_LET_IN, sentence
+from replclus.dbapi.failures import NOT_LET_IN, is_sickness, sentence
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import NEVER, Node
 from replclus.dbapi.pool import Pool
@@ -84,7 +84,8 @@ class ForWriter:
                 self._pool.await_room()
                 continue
             except (err.Error, OSError) as error:
-                if isinstance(error, err.Error) and error.args and error.args[0] in NOT_LET_IN:
+                if not is_sickness(error):
+                    # About the account, the schema, `init_command`: waiting makes it no better.
                     raise
                 why, since = f"{now.primary.name}: {sentence(error)}", time.monotonic()
                 if since >= deadline:
