@@ -9,11 +9,11 @@ FLAVOUR ?= mariadb
 # tests of one file stay together, because they share servers.
 ARGS ?= -n 2 --dist loadfile
 
-.PHONY: help demo test check deps mysql docs clean
+.PHONY: help demo test check deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks
 
 help:  ## Show this list
 	@echo "make TARGET, on Debian or Ubuntu, as root or with sudo:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is lost (FLAVOUR=mariadb or mysql)
 	@tools/setup.sh ops $(FLAVOUR)
@@ -30,6 +30,15 @@ check:  ## Lint, types, import rules and unit tests: what to run before every co
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python -m pytest -q -n 2 tests/unit tests/scenarios
+
+campaign-failovers campaign-stale campaign-pool campaign-forks:
+	@tools/setup.sh dev mariadb mysql
+	@.venv/bin/python -m tests.load.campaign $(@:campaign-%=%)
+
+campaign-failovers:  ## Three kills and a freeze of the primary under 16 threads, audited, both families (4 min)
+campaign-stale:  ## 100,000 reads with replicas held back: is one ever stale? Both families (4 min)
+campaign-pool:  ## 50 threads for 5 minutes, a failover each 20 s: does anything leak? Both families (11 min)
+campaign-forks:  ## Processes forked off a program under load, both families (2 min)
 
 deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL
 	@tools/setup.sh dev mariadb mysql

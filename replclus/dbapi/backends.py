@@ -56,6 +56,8 @@ class Backends:
         # That link broke before it could be asked.
         self._lost_place = False
         self.session = options.consistency == "session"
+        # The server that answered the last statement with an error, of which it can be asked more.
+        self.complained: Link | None = None
         # What the reader must be asked before the next read, in the same breath; empty if nothing.
         self.wait = ""
         self._held = WeakMethod(self.held)
@@ -98,7 +100,7 @@ class Backends:
     def drop_writer(self) -> None:
         if self.writer is not None:
             if self.unplaced is self.writer:
-                self.unplaced = None
+                self.lose_place()
             self.writer.discard()
             self.writer = None
 
@@ -319,6 +321,10 @@ class Backends:
         except (err.Error, OSError):
             self._lost_place = True
             self._place_by_primary()
+
+    def lose_place(self) -> None:
+        """What we have seen last, or written, was on a link that can tell us no position any more."""
+        self.unplaced, self._lost_place, self.ready = None, True, False
 
     def _place_by_primary(self) -> None:
         """The link on which we last read is gone; whatever it had shown, the primary has it too."""

@@ -145,6 +145,9 @@ class Connection(Base):
         verdict = self._classify(template)
         try:
             link = session.run(verdict, sql, unbuffered)
+        except err.Error:
+            session.failed(verdict)
+            raise
         finally:
             self._routed = session.routed
         session.backends.statements[session.routed] += 1  # type: ignore[index]  # a statement that ran has a route
@@ -174,9 +177,8 @@ class Connection(Base):
             session.leave_parent()
 
     def _mode_changed(self, link: Link, status: int) -> None:
-        # Not escaped text, but words: the server's own list.
-        self._sql_mode = str(link.scalar("SELECT @@session.sql_mode"))
-        link._result = self._result
+        if link.told_mode is not None:
+            self._sql_mode, link.told_mode = link.told_mode, None
         self._no_backslashes = status & NO_BACKSLASH_ESCAPES
         self._read_mode()
 

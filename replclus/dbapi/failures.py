@@ -6,8 +6,9 @@ from enum import Enum
 
 from pymysql import err
 
-# A read-only server refused to write (1290, 1836), or a read-only transaction did (1792).
-REFUSED = frozenset({1290, 1836, 1792})
+# A read-only server refused to write, or (1792) a read-only transaction did.
+READ_ONLY_SERVER = frozenset({1290, 1836})
+REFUSED = READ_ONLY_SERVER | {1792}
 # The server ends the session: it shuts down (1053), somebody killed the connection (1927 on MariaDB), it goes offline (3032).
 ENDING = frozenset({1053, 1927, 3032})
 # The server had closed the session before the statement came: too long idle (4031).

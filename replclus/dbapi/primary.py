@@ -21,7 +21,7 @@ from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
 from replclus.dbapi.outcome import Ledger, Outcome
 from replclus.dbapi.private import Result
-from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
+from replclus.dbapi.wire import AUTOCOMMIT, IN_READ_ONLY, IN_TRANSACTION
 
 DEADLOCKS_MAX = 5
 _INSERT_ID = re.compile(
@@ -95,9 +95,12 @@ class Primary:
                 send(link)
             except err.Error as error:
                 fate = fate_of(error, broken=link._sock is None)
-                if fate is Fate.ANSWERED or (fate is Fate.REFUSED and refused_in == link.term):
+                # In a transaction that was begun READ ONLY the refusal is meant for the application.
+                ours = fate is Fate.REFUSED and (refused_in == link.term or link.server_status & IN_READ_ONLY)
+                if fate is Fate.ANSWERED or ours:
                     link.dirty = True
                     backends.note_write(link)
+                    backends.complained = link
                     raise
                 asked_at = time.monotonic()
                 deadline = deadline or backends.deadline()
@@ -314,4 +317,7 @@ class Primary:
         """What became of the last write, by the best evidence there is."""
         if self._outcome == "unknown" and self._lost is not None and self.ledger is not None and self.ledger.pending:
             self._outcome = self.ledger.resolve(self.backends, self._lost, self.backends.deadline())
+            if self._outcome == "committed":
+                # It is our own write, and its GTID was in the answer that did not come.
+                self.backends.lose_place()
         return self._outcome

@@ -55,6 +55,7 @@ class Replica:
                     self.backends.drop_reader()
                     self.shown = self.read_only = False
                 if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
+                    self.backends.complained = link
                     raise error
                 self.forget(link, sentence(error))
                 cut += fate is Fate.UNKNOWN

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pymysql import err
 
 from replclus.dbapi.backends import Backends
+from replclus.dbapi.catalogue import heard, settled
 from replclus.dbapi.errors import StatementRefused, TransactionLost
-from replclus.dbapi.failures import Fate, fate_of, sentence
+from replclus.dbapi.failures import READ_ONLY_SERVER, Fate, fate_of, sentence
 from replclus.dbapi.killing import end_connection, understood
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.options import Options
@@ -111,6 +112,8 @@ class Session:
         return self._elsewhere(verdict, sql, unbuffered)
 
     def _elsewhere(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
+        if verdict.functions and self.free:
+            verdict = settled(verdict, self.backends)
         to = decide(verdict, self.state())
         if to.role == "refuse":
             raise StatementRefused(to.reason)
@@ -131,7 +134,12 @@ class Session:
     def _on_replica(self, verdict: Classified, reason: str, sql: str | bytes, unbuffered: bool) -> Link:
         if self.replica.read_only and self.backends.reader is not None:
             # Whatever comes inside of a READ ONLY transaction is answered by the server that has it.
-            return self._here(self.backends.reader, reason, sql, unbuffered)
+            try:
+                return self._here(self.backends.reader, reason, sql, unbuffered)
+            except err.OperationalError as error:
+                if error.args[0] in READ_ONLY_SERVER:
+                    raise err.OperationalError(1792, "Cannot execute statement in a READ ONLY transaction.") from error
+                raise
         return self._read(verdict, reason, sql, unbuffered)
 
     def _read(
@@ -165,8 +173,15 @@ class Session:
     def _here(self, link: Link, reason: str, sql: str | bytes, unbuffered: bool) -> Link:
         """On this link or not at all."""
         link.dirty = True
+        self.backends.complained = link
         link.query(sql, unbuffered)
         return self._at(link, reason)
+
+    def failed(self, verdict: Classified) -> None:
+        """A statement raised: what is asked about it goes to the server that refused it."""
+        link, self.backends.complained = self.backends.complained, None
+        if link is not None:
+            self._at(link, verdict.reason)
 
     def _at(self, link: Link, reason: str) -> Link:
         self.last = link
@@ -202,6 +217,7 @@ class Session:
             )
         finally:
             self._look_around()
+            heard(verdict, sql, self.backends.watcher)
         if verdict.pins:
             primary.pinned = verdict.reason
         if primary.transaction is None:
@@ -328,6 +344,7 @@ class Session:
                     send(link)
                 except err.Error as error:
                     if fate_of(error, broken=link._sock is None) is Fate.ANSWERED:
+                        backends.complained = link
                         raise
                     self.replica.forget(link, sentence(error))
                 else:

@@ -52,7 +52,7 @@ class Classifier:
 
     def _without_hints(self, sql: str, nesting: int) -> Classified:
         at_once = AT_ONCE.get(first_word(sql))
-        if at_once is not None and sql.find(";", 0, _LOOKED_AT) < 0 and sql.find(":=", 0, _LOOKED_AT) < 0:
+        if at_once is not None and sql.find(";", 0, _LOOKED_AT) < 0 and not _may_assign(sql):
             return at_once
         if not executable.present(sql):
             return self._laid_open(sql, nesting)
@@ -74,6 +74,11 @@ class Classifier:
             judge(Statement(part, text, self._grammar, lambda inner: self._classify(inner, nesting + 1))) for part in parts
         ]
         return verdicts[0] if len(verdicts) == 1 else _together(verdicts)
+
+
+def _may_assign(sql: str) -> bool:
+    # One sign is found faster than two, and most statements have not even that.
+    return sql.find(":", 0, _LOOKED_AT) >= 0 and sql.find(":=", 0, _LOOKED_AT) >= 0
 
 
 def _split(words: list[str]) -> list[list[str]]:
@@ -113,7 +118,9 @@ def _agree(readings: Sequence[Classified]) -> Classified:
     """One verdict for all the ways in which supported versions read the statement."""
     first = readings[0]
     if all(one.target is first.target and one.kind is first.kind for one in readings):
-        return next((one for one in readings if one.pins), first)
+        said = next((one for one in readings if one.pins), first)
+        agreed = all(one.functions == first.functions for one in readings)
+        return said if agreed else replace(said, functions=(), if_safe=None)
     for one in readings:
         if one.target is Target.REFUSE:
             return one

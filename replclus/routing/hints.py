@@ -63,6 +63,9 @@ def _parse(comment: str) -> Hint | None:
 
 def apply(found: Classified, hint: Hint) -> Classified:
     """A hint moves reads only, and never a read that depends on one connection: what a statement is remains what it is."""
+    if hint.target is not None or hint.node is not None:
+        # Whoever says where it goes does not want it settled by what its functions do.
+        found = replace(found, functions=(), if_safe=None)
     movable = found.kind is StatementKind.READ and not found.pins
     if hint.target is None or hint.target is found.target or not movable:
         return replace(found, hint=hint)

@@ -6,7 +6,6 @@ duplicate key), and whoever was told "unknown" was told the truth.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import replclus
 from replclus.dbapi import registry
 from replclus.sandbox import Sandbox
 from tests.clusters import Cluster, eventually, initialised
-from tests.integration.dbapi_world import account, scalar
+from tests.integration.dbapi_world import account, deaf_after, scalar
 
 
 @pytest.fixture
@@ -273,22 +272,7 @@ def test_a_connection_cut_in_the_network(cluster: Cluster) -> None:
         for turn in range(10):
             writer = connection._session.backends.writer  # type: ignore[union-attr]
             assert writer is not None
-            with _deaf_after(writer, turn % 4):
+            with deaf_after(writer, turn % 4):
                 cursor.execute("INSERT INTO ledger VALUES (%s)", (f"cut {turn}",))
                 assert cursor.rowcount == 1
         assert scalar(connection, "SELECT COUNT(*) FROM ledger") == 11
-
-
-@contextmanager
-def _deaf_after(link: Any, writes: int) -> Iterator[None]:
-    """Let `writes` more packets out over the real socket, and cut the line right after the last one."""
-    left = count(writes, -1)
-    send = link._write_bytes
-
-    def write(data: bytes) -> None:
-        send(data)
-        if next(left) == 0:
-            link._sock.shutdown(socket.SHUT_RD)
-
-    link._write_bytes = write
-    yield
