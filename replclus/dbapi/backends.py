@@ -46,7 +46,7 @@ class Backends:
         self.reader_state: NodeState | None = None
         self.turns = Turns(options, pool)
         self.seen: Seen | None = None
-        self._for_writer = ForWriter(pool, options.state_dir, self._make_room)
+        self._for_writer = ForWriter(pool, options, self._make_room)
         # How many statements were answered, by route. Only this connection's thread writes to it.
         self.statements: dict[Routed, int] = defaultdict(int)
         self.watcher.tally.follow(self)
