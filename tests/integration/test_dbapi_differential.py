@@ -194,7 +194,8 @@ def test_sessions_answer_as_on_one_server(schemas: Cluster) -> None:
     place = schemas.sandbox.place("n1")
     for seed in range(SEEDS):
         access = {**account(schemas), "autocommit": seed % 2 == 0, "charset": "utf8mb4"}
-        routed = Side(replclus.connect(**{**access, "database": "routed"}), "routed")
+        reads = ("never", "always", "when_idle")[seed % 3]
+        routed = Side(replclus.connect(**{**access, "database": "routed"}, primary_reads=reads), "routed")
         del access["cluster"]
         plain = Side(pymysql.connect(unix_socket=str(place.socket), **{**access, "database": "plain"}), "plain")
         for table in "tu":
