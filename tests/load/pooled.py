@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import replclus
 from replclus.dbapi import registry
@@ -19,15 +19,28 @@ from tests.integration.dbapi_world import account
 from tests.load.failovers import bring_back, fail_over, switch_over
 
 PAUSE_S = 0.03
-SAMPLE_S = 0.5
+IDLE_MAX = 32
 # A thread that has not finished a turn for this long is stuck: no failover takes as long, nor does a statement wait so long.
 STUCK_S = 45.0
 FAILOVER_TIMEOUT_S = 30.0
 
 
+class AtRest(NamedTuple):
+    """Connections to one node: those the pools keep, those somebody holds, and those the server has."""
+
+    idle: int
+    in_use: int
+    on_server: int
+
+    @property
+    def leaked(self) -> bool:
+        """The watcher has one of its own, which no pool counts."""
+        return self.in_use > 0 or self.idle > IDLE_MAX or self.on_server > self.idle + 1
+
+
 @dataclass
 class Found:
-    """`resident_mb`: after the warm-up and at the end. `left`: connections per node, while the pool is at rest, and after it."""
+    """`resident_mb`: after the warm-up and at the end. `at_rest`: what each node has when all threads have ended."""
 
     turns: int = 0
     errors: list[str] = field(default_factory=list)
@@ -36,16 +49,16 @@ class Found:
     primaries: list[str] = field(default_factory=list)
     resident_mb: tuple[float, float] = (0.0, 0.0)
     threads_left: int = 0
-    at_rest: dict[str, tuple[int, int]] = field(default_factory=dict)
+    at_rest: dict[str, AtRest] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
 
     def summary(self) -> str:
         before, after = self.resident_mb
-        rest = ", ".join(f"{node} {ours}/{theirs}" for node, (ours, theirs) in self.at_rest.items())
+        rest = ", ".join(f"{node} {r.idle}/{r.in_use}/{r.on_server}" for node, r in self.at_rest.items())
         return (
             f"{self.turns:,} connections opened, used and closed, over primaries {' '.join(self.primaries)}; "
             f"{len(self.errors)} errors, {len(self.stuck)} threads stuck, the slowest turn {self.slowest_s:.2f} s; "
-            f"resident {before:.1f} MB, in the end {after:.1f} MB; open at rest, by us/by the server: {rest}; "
+            f"resident {before:.1f} MB, in the end {after:.1f} MB; at rest (idle/in use/by the server): {rest}; "
             f"after the pool: {sum(self.after.values())}; threads left: {self.threads_left}"
         )
 
@@ -57,6 +70,11 @@ def resident_mb() -> float:
 def seen_by_server(cluster: Cluster, name: str) -> int:
     sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'"
     return int(cluster.rows(name, sql)[0][0])
+
+
+def at_rest(cluster: Cluster, name: str) -> AtRest:
+    counts = [pool.counts().get(name, (0, 0)) for pool in registry._pools.values()]
+    return AtRest(sum(idle for idle, _ in counts), sum(used for _, used in counts), seen_by_server(cluster, name))
 
 
 class Pooled:
@@ -80,9 +98,9 @@ class Pooled:
             self._disturb(time.monotonic() + seconds - warm_up_s, failover_every_s)
         found.turns = sum(self._turns)
         found.resident_mb = (warm, resident_mb())
-        found.at_rest = {name: (self._ours(name), seen_by_server(self._cluster, name)) for name in self._cluster.sandbox.names}
-        registry.shut_down()
         names = self._cluster.sandbox.names
+        found.at_rest = {name: at_rest(self._cluster, name) for name in names}
+        registry.shut_down()
         eventually(lambda: not any(seen_by_server(self._cluster, name) for name in names), "every connection is closed")
         found.after = {name: seen_by_server(self._cluster, name) for name in names}
         eventually(lambda: threading.active_count() <= before, "every watching thread has ended")
@@ -141,13 +159,3 @@ class Pooled:
     def _look_for_stuck_threads(self) -> None:
         now = time.monotonic()
         self.found.stuck += [f"p{number}" for number, last in enumerate(self._last_turn) if now - last > STUCK_S]
-
-    def _ours(self, name: str) -> int:
-        """Open links of this process to a node, and its watching connection. They end up in the servers' lists."""
-        place = self._cluster.sandbox.place(name)
-        return sum(
-            watcher.count(state.node) + 1
-            for watcher in registry._watchers.values()
-            for state in watcher.states.values()
-            if state.node.address == (place.host, place.port)
-        )

@@ -32,6 +32,7 @@ class Found:
     reads: Counter[str] = field(default_factory=Counter)
     stale: list[str] = field(default_factory=list)
     oldest_ms: float = 0.0
+    beat_ms: float = 0.0
 
     def summary(self) -> str:
         reads = " ".join(f"{node} {number:,}" for node, number in sorted(self.reads.items()))
@@ -158,6 +159,8 @@ class Clock:
         self._cluster = cluster
         self._there_at: list[float] = []
         self._stop = threading.Event()
+        # The longest time between two beats of the watchdog.
+        self.beat_ms = 0.0
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
@@ -171,9 +174,15 @@ class Clock:
 
     def _tick(self) -> None:
         with self._cluster.connect(self._cluster.record.primary) as connection, connection.cursor() as cursor:
+            beat, beat_at = -1, time.monotonic()
             for number in count():
                 cursor.execute("REPLACE INTO app.clocks VALUES (1000, %s)", (number,))
                 self._there_at.append(time.monotonic())
+                cursor.execute("SELECT beat FROM replclus.pulse")
+                (now,) = cursor.fetchone() or (beat,)
+                if now != beat:
+                    self.beat_ms = max(self.beat_ms, (time.monotonic() - beat_at) * 1000)
+                    beat, beat_at = now, time.monotonic()
                 if self._stop.wait(WRITE_EVERY_S):
                     return
 
@@ -182,10 +191,11 @@ class Clock:
         return (at - self._there_at[value + 1]) * 1000 if bisect_right(self._there_at, at) > value + 1 else 0.0
 
 
-def bounded_readers(cluster: Cluster, *, threads: int, seconds: float, bound_ms: float, beat_ms: float) -> Found:
-    """Readers with `consistency="bounded"`; `beat_ms` is how often the watchdog tells how far things are."""
+def bounded_readers(cluster: Cluster, *, threads: int, seconds: float, bound_ms: float) -> Found:
+    """Readers with `consistency="bounded"`: none may be older than the bound and one beat, the longest that there was."""
     found, clock = Found(), Clock(cluster)
     until = time.monotonic() + seconds
+    older: list[tuple[float, str]] = []
 
     def work(_number: int) -> None:
         with (
@@ -198,12 +208,14 @@ def bounded_readers(cluster: Cluster, *, threads: int, seconds: float, bound_ms:
                 age = clock.age_ms(cursor.fetchone()[0], at)
                 found.reads[cursor.route.node] += 1
                 found.oldest_ms = max(found.oldest_ms, age)
-                if age > bound_ms + beat_ms:
-                    found.stale.append(f"{age:.0f} ms old on {cursor.route}")
+                if age > bound_ms:
+                    older.append((age, f"{age:.0f} ms old on {cursor.route}"))
                 time.sleep(0.002)
 
     with clock.ticking():
         time.sleep(2 * DELAY_S)
         until = time.monotonic() + seconds
         _run(work, threads)
+    found.beat_ms = clock.beat_ms
+    found.stale = [what for age, what in older if age > bound_ms + clock.beat_ms]
     return found

@@ -173,6 +173,8 @@ class Transactions(Worker):
         else:
             books.acknowledged += halves
             books.added[self.name] += 1
+            if self.connection.outcome() != "committed":
+                books.wrong.append(f"{write}: committed, and outcome() says {self.connection.outcome()}")
             if self.scalar("SELECT COUNT(*) FROM ledger WHERE id IN %s", halves) != 2:
                 books.wrong.append(f"{write} not read back on {self.cursor.route}")
             self.connection.commit()
