@@ -80,12 +80,27 @@ class Catalogue:
         named = [name if name.schema else FunctionName((schema or "").lower(), name.name) for name in functions]
         if not all(name.schema and _PLAIN_NAME.fullmatch(name.schema) for name in named):
             return False
+        known = [self._remembered(name) for name in named]
+        if None not in known:
+            return all(known)
         if not self._asking.acquire(blocking=False):
             return False
         try:
             return all(self._objection(name, ask, ()) == "" for name in named)
         finally:
             self._asking.release()
+
+    def _remembered(self, name: FunctionName) -> bool | None:
+        """What was found out before, if that is still believed."""
+        known = self._schemas.get(name.schema)
+        if known is None or not self._is_believed(known, name):
+            return None
+        found = known.objections.get(name.name)
+        return found == "" if found is not None else None if name.name in known.routines else False
+
+    def _is_believed(self, known: _Schema, name: FunctionName) -> bool:
+        age = self._clock() - known.learned_at
+        return known.changes == self._changes and age < (FRESH_S_MAX if name.name in known.routines else ASK_AGAIN_S_MIN)
 
     def _objection(self, name: FunctionName, ask: Ask | None, callers: tuple[FunctionName, ...]) -> str:
         """Why not, or empty. `callers` are the functions that led here."""
@@ -94,21 +109,24 @@ class Catalogue:
             return "it is not known"
         if name in callers or len(callers) > _CALLS_DEEP_MAX:
             return "it calls itself"
-        if name.name not in known.objections:
-            # Schemas that differ in case only: all that answer to the name must be safe.
-            each = (
-                objection(routine, self._flavour, lambda called: self._objection(called, ask, (*callers, name)) == "")
-                for routine in known.routines[name.name]
-            )
-            known.objections[name.name] = next((text for text in each if text), "")
-        return known.objections[name.name]
+        if name.name in known.objections:
+            return known.objections[name.name]
+        # Schemas that differ in case only: all that answer to the name must be safe.
+        each = (
+            objection(routine, self._flavour, lambda called: self._objection(called, ask, (*callers, name)) == "")
+            for routine in known.routines[name.name]
+        )
+        found = next((text for text in each if text), "")
+        # Inside of another function it may be one that calls itself only by way of that one; without asking, one that calls
+        # what is not known yet.
+        if ask is not None and not callers:
+            known.objections[name.name] = found
+        return found
 
     def _schema(self, name: FunctionName, ask: Ask | None) -> _Schema | None:
         known, now = self._schemas.get(name.schema), self._clock()
-        if known is not None and known.changes == self._changes:
-            age = now - known.learned_at
-            if age < (FRESH_S_MAX if name.name in known.routines else ASK_AGAIN_S_MIN):
-                return known
+        if known is not None and self._is_believed(known, name):
+            return known
         if ask is None or not _PLAIN_NAME.fullmatch(name.schema):
             return None
         changes = self._changes

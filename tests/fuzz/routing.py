@@ -163,7 +163,8 @@ _UNITS = (
     *("-- ms=\n", "f(1), ", "`f`(", "a.b.", "INTO @a,", " . "),
 )
 _HEADS = ("", "SELECT ", "SELECT '", "SET @a=", "SELECT 1 /*! ", "WITH ", "SHOW TABLES FROM ", "CALL p(", "PREPARE s FROM '")
-# t(2n) / t(n) is 2 for linear time and 4 for quadratic; machines are busy, so it is measured again before it counts.
+# t(2n) / t(n) is 2 for linear time and 4 for quadratic. It is processor time, and measured again before it counts, because
+# machines are busy.
 _RATIO_MAX = 3.2
 _LENGTH = 60_000
 
@@ -183,9 +184,9 @@ def growth(classify: Classifier, head: str, unit: str) -> float:
 def _seconds(classify: Classifier, sql: str) -> float:
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         classify.afresh(sql)
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     return min(times)
 
 

@@ -87,6 +87,27 @@ def test_without_asking() -> None:
     assert len(world.asked) == 1
 
 
+def test_explaining_does_not_spoil_what_is_asked_later() -> None:
+    world = World()
+    elsewhere = ("app", "far", "SQL", "READS SQL DATA", "RETURN other.reads(p)", _MODE)
+    world.rows = (_READS, elsewhere)
+    assert world.safe("reads")
+    assert not world.safe("far", asks=False), "nobody has asked about the other schema"
+    world.rows = (("other", *_READS[1:]),)
+    assert world.safe("far")
+
+
+def test_threads_do_not_stand_in_each_other_s_way() -> None:
+    world = World()
+    assert world.safe("reads") and not world.safe("hidden") and not world.safe("missing")
+    with world.catalogue._asking:
+        assert world.safe("reads"), "what is known needs no asking"
+        assert not world.safe("hidden") and not world.safe("missing")
+        world.now = FRESH_S_MAX
+        assert not world.safe("reads"), "another thread is asking"
+    assert world.safe("reads")
+
+
 def test_names_that_cannot_be_asked_for() -> None:
     world = World()
     assert not world.safe("reads", schema=None)
