@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from replclus.dbapi import (
         Connection,
+        HintIgnored,
         NoConnectionLeft,
         NoReplica,
         OutcomeUnknown,
@@ -76,6 +77,7 @@ __all__ = [
     "Date",
     "DateFromTicks",
     "Error",
+    "HintIgnored",
     "IntegrityError",
     "InterfaceError",
     "InternalError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from replclus.dbapi.connection import Connection, connect
 from replclus.dbapi.counting import Statistics
 from replclus.dbapi.errors import (
+    HintIgnored,
     NoConnectionLeft,
     NoReplica,
     OutcomeUnknown,
@@ -18,6 +19,7 @@ from replclus.dbapi.route import Route
 
 __all__ = [
     "Connection",
+    "HintIgnored",
     "NoConnectionLeft",
     "NoReplica",
     "OutcomeUnknown",

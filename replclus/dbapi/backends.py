@@ -46,7 +46,7 @@ class Backends:
         self.reader_state: NodeState | None = None
         self.turns = Turns(options, pool)
         self.seen: Seen | None = None
-        self._for_writer = ForWriter(pool, options.state_dir, self._make_room)
+        self._for_writer = ForWriter(pool, options, self._make_room)
         # How many statements were answered, by route. Only this connection's thread writes to it.
         self.statements: dict[Routed, int] = defaultdict(int)
         self.watcher.tally.follow(self)
@@ -168,7 +168,8 @@ class Backends:
         if self.reader is not None:
             if for_primary and self.unplaced is self.reader:
                 self.unplaced, self._lost_place = None, True
-            self.place()
+            if self.unplaced is self.reader:
+                self.place()
             self.pool.give_back(self.reader)
             self.reader = None
         self.ready = False
@@ -335,8 +336,12 @@ class Backends:
         self._seen(link).reached(link.scalar(link.speech.position))
         self._lost_place = False
 
-    def note_write(self, link: Link) -> None:
-        """A statement on the primary was answered: take the GTID if it came with one."""
+    def note_write(self, link: Link, *, shows: bool = False) -> None:
+        """A statement on the primary was answered: take the GTID if it came with one. Else, if the answer `shows` what is there,
+        that may be more than any replica has: the reader must be looked at again.
+        """
+        if shows and link.gtid is None and self.session:
+            self.unplaced, self.ready = link, False
         if link.gtid is not None:
             self._seen(link).wrote(link.gtid)
             link.gtid = None

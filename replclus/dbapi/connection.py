@@ -92,7 +92,7 @@ class Connection(Base):
         self._no_backslashes = NO_BACKSLASH_ESCAPES if "NO_BACKSLASH_ESCAPES" in self._sql_mode else 0
         # By this flag PyMySQL escapes the arguments of the first statement.
         self.server_status |= self._no_backslashes
-        self._read_mode()
+        self._read_mode(session)
         self.host_info = "cluster " + ",".join(node.name for node in self._options.seeds)
         self._session = session
 
@@ -180,10 +180,10 @@ class Connection(Base):
         if link.told_mode is not None:
             self._sql_mode, link.told_mode = link.told_mode, None
         self._no_backslashes = status & NO_BACKSLASH_ESCAPES
-        self._read_mode()
+        self._read_mode(self._alive())
 
-    def _read_mode(self) -> None:
-        self._classify = classifier(self._flavour, self._sql_mode)
+    def _read_mode(self, session: Session) -> None:
+        self._classify = session.classify = classifier(self._flavour, self._sql_mode)
 
     def cursor(self, cursor: Any = None) -> Any:
         if cursor is None:

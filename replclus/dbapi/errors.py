@@ -9,6 +9,8 @@
         └── NoReplica       2003: no replica serves this read, and replica_required=True forbids the primary
     pymysql.err.NotSupportedError
     └── StatementRefused    1235: administration of one server, which does not go through a router
+    UserWarning
+    └── HintIgnored         a hint of another router, which means nothing here
 
 1213 is what servers answer to a deadlock victim, and says the same: all of the transaction is undone, the connection is
 fine, try again. Code that repeats deadlocked transactions therefore survives failovers without a change.
@@ -87,3 +89,7 @@ class StatementRefused(err.NotSupportedError, ReplclusError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(1235, reason, sqlstate="0A000")
+
+
+class HintIgnored(UserWarning):
+    """A comment in a statement says what another router understands and this one does not. Given once per hint."""

@@ -58,7 +58,7 @@ def is_sickness(error: BaseException) -> bool:
     if not isinstance(error, err.MySQLError):
         return True
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-    return number == 0 or 2000 <= number < 3000 or number in NO_ROOM or number in ENDING
+    return number == 0 or 2000 <= number < 3000 or number in NO_ROOM | ENDING | REFUSED
 
 
 def sentence(error: BaseException) -> str:

@@ -7,6 +7,7 @@ transaction it belonged to was not committed. A write that was sent and not answ
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from replclus.dbapi.link import Link
 from replclus.dbapi.outcome import Ledger, Outcome
 from replclus.dbapi.private import Result
 from replclus.dbapi.wire import AUTOCOMMIT, IN_READ_ONLY, IN_TRANSACTION
+from replclus.routing import Holds
 
 DEADLOCKS_MAX = 5
 # A server that becomes read-only refuses a little earlier than it says so. For longer than this it is no such moment.
@@ -31,6 +33,11 @@ _INSERT_ID = re.compile(
 )
 
 Send = Callable[[Link], object]
+
+
+def asks_insert_id(sql: str | bytes) -> bool:
+    """Whether `sql` may ask for what the connection that inserted last knows."""
+    return _INSERT_ID.search(sql if isinstance(sql, str) else sql.decode("latin-1")) is not None
 
 
 @dataclass(slots=True)
@@ -49,8 +56,8 @@ class Primary:
         self.backends = backends
         self.ledger = ledger
         self.transaction: Transaction | None = None
-        # Why the session depends on this very connection; empty if it does not.
-        self.pinned = ""
+        # Why the session depends on this very connection, if it does.
+        self.holds = Holds()
         # The connection that knows what LAST_INSERT_ID() is, as far as the session has made it anything.
         self._inserted_on: Link | None = None
         self._outcome: Outcome = "not_committed"
@@ -65,9 +72,7 @@ class Primary:
             self._inserted_on = link
         backends = self.backends
         link.dirty = True
-        if backends.session and link.gtid is None:
-            backends.unplaced = link
-        backends.note_write(link)
+        backends.note_write(link, shows=True)
         if not reads:
             self._outcome = "committed"
         if link.server_status & IN_TRANSACTION:
@@ -101,9 +106,7 @@ class Primary:
                 # In a transaction that was begun READ ONLY the refusal is meant for the application.
                 again = refused_in == link.term and time.monotonic() - refused_at > REFUSED_S_MAX
                 if fate is Fate.ANSWERED or (fate is Fate.REFUSED and (again or link.server_status & IN_READ_ONLY)):
-                    link.dirty = True
-                    backends.note_write(link)
-                    backends.complained = link
+                    self._answered(link)
                     raise
                 asked_at = time.monotonic()
                 deadline = deadline or backends.deadline()
@@ -118,12 +121,25 @@ class Primary:
             else:
                 return link
 
+    def _answered(self, link: Link) -> None:
+        """With an error. With autocommit off that may have opened a transaction, of which only the server can tell."""
+        link.dirty = True
+        self.backends.note_write(link)
+        self.backends.complained = link
+        if link.in_transaction and self.transaction is None:
+            # If it breaks here, the transaction that there may be is gone too.
+            with contextlib.suppress(err.Error):
+                link.ping(reconnect=False)
+            if link.in_transaction:
+                # What failed may have been a procedure, half done.
+                self.transaction = Transaction(statements=1, wrote=True)
+
     def _without_insert_id(self, sql: str | bytes) -> None:
         """SessionLost if the statement asks for the id of an insert that was made on a connection that is gone: it would be
         told 0, and put that where the id belongs.
         """
         assert self._inserted_on is not None
-        if _INSERT_ID.search(sql if isinstance(sql, str) else sql.decode("latin-1")):
+        if asks_insert_id(sql):
             node = self._inserted_on.node.name
             raise SessionLost(
                 node, "the connection was replaced", "LAST_INSERT_ID(), for which cursor.lastrowid is a safe substitute"
@@ -143,8 +159,8 @@ class Primary:
             self.lose()
             self._outcome, self._lost = "unknown", link
             raise OutcomeUnknown(node, why) from error
-        if self.pinned:
-            pinned = self.pinned
+        if self.holds:
+            pinned = self.holds.why
             self.lose()
             raise SessionLost(node, why, pinned) from error
         if fate is Fate.TIMED_OUT or (link.killed and not certain):
@@ -160,13 +176,13 @@ class Primary:
             link = backends.get_writer(deadline)
         except TransactionLost:
             started = current is not None and current.statements > 0
-            if started or self.pinned:
+            if started or self.holds:
                 self.lose()
                 raise
             link = backends.get_writer(deadline)
         if link is not held:
-            if self.pinned and held is not None:
-                pinned = self.pinned
+            if self.holds and held is not None:
+                pinned = self.holds.why
                 self.lose()
                 raise SessionLost(held.node.name, "the connection is closed", pinned)
             if current is not None and current.begin is not None:
@@ -176,7 +192,7 @@ class Primary:
     def lose(self) -> None:
         """The transaction, and what else the connection held, is gone; nothing of it was committed."""
         self.transaction = None
-        self.pinned = ""
+        self.holds.clear()
         self._outcome = "not_committed"
 
     # Transactions ---------------------------------------------------------------------------------------------------
@@ -216,9 +232,7 @@ class Primary:
     def _ended(self, link: Link, outcome: Outcome) -> Link:
         backends = self.backends
         link.dirty = True
-        if backends.session and link.gtid is None:
-            backends.unplaced = link
-        backends.note_write(link)
+        backends.note_write(link, shows=True)
         # COMMIT AND CHAIN opens the next one at once.
         self.transaction = Transaction(begin="BEGIN") if link.in_transaction else None
         self._outcome = outcome

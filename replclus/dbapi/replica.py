@@ -32,6 +32,8 @@ class Replica:
         # A transaction is open on the reader: an explicit READ ONLY one, or an implicit one that has shown rows.
         self.read_only = False
         self.shown = False
+        # The statement that began the READ ONLY one.
+        self.begun: str | bytes = ""
 
     @property
     def in_transaction(self) -> bool:
@@ -96,7 +98,7 @@ class Replica:
         """START TRANSACTION READ ONLY. None if no replica serves it now."""
         link = self.read(lambda link: link.query(sql))
         if link is not None:
-            self.read_only, self.shown = True, False
+            self.read_only, self.shown, self.begun = True, False, sql
         return link
 
     def end(self) -> None:

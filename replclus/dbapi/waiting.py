@@ -13,9 +13,10 @@ from pathlib import Path
 from pymysql import err
 
 from replclus.dbapi.errors import NoConnectionLeft, NoReplica, Unavailable
-from replclus.dbapi.failures import NOT_LET_IN, sentence
+from replclus.dbapi.failures import NOT_LET_IN, is_sickness, sentence
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import NEVER, Node
+from replclus.dbapi.options import Options
 from replclus.dbapi.pool import Pool
 from replclus.dbapi.watcher import Watcher
 from replclus.errors import ReplclusError
@@ -55,15 +56,18 @@ def _raise_unreachable(watcher: Watcher) -> None:
 class ForWriter:
     """How one logical connection gets a link to the primary. `make_room` gives up what it can spare of links to that node."""
 
-    def __init__(self, pool: Pool, state_dir: Path | None, make_room: Callable[[Node], object]) -> None:
+    def __init__(self, pool: Pool, options: Options, make_room: Callable[[Node], object]) -> None:
         self._pool = pool
         self._watcher = pool.watcher
-        self._state_dir = state_dir
+        self._patience_s = options.failover_timeout_s
+        self._state_dir = options.state_dir
         self._make_room = make_room
 
     def get(self, setup: Setup, deadline: float) -> Link:
         """A link to the present primary, which may be written to now. At `deadline` Unavailable, or NoConnectionLeft."""
-        watcher, began, why, held = self._watcher, time.monotonic(), "", False
+        watcher, why, held = self._watcher, "", False
+        # The statement may have waited before it came here.
+        began = min(time.monotonic(), deadline - self._patience_s)
         since: float | None = None
         while True:
             now = watcher.map
@@ -84,7 +88,8 @@ class ForWriter:
                 self._pool.await_room()
                 continue
             except (err.Error, OSError) as error:
-                if isinstance(error, err.Error) and error.args and error.args[0] in NOT_LET_IN:
+                if not is_sickness(error):
+                    # About the account, the schema, `init_command`: waiting makes it no better.
                     raise
                 why, since = f"{now.primary.name}: {sentence(error)}", time.monotonic()
                 if since >= deadline:

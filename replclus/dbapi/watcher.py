@@ -34,6 +34,9 @@ PROBE_TIMEOUT_S = 1.0
 SILENCE_S_MAX = 2.0
 UNUSED_S_MAX = 30.0
 
+# Of these reasons to be outside somebody should hear, because they do not pass by themselves.
+TO_BE_REPAIRED = ("refuses this account", "belongs to another cluster")
+
 log = logging.getLogger("replclus")
 
 
@@ -284,7 +287,7 @@ class Watcher:
         """Of what somebody has to repair, once each time that it begins."""
         before, self.outside = self.outside, outside
         for address, why in outside.items():
-            if ("refuses this account" in why or "another cluster" in why) and address not in before:
+            if any(words in why and words not in before.get(address, "") for words in TO_BE_REPAIRED):
                 log.warning("%s: left out of rotation", why)
 
     def _compare(self, before: ClusterMap, now: ClusterMap, moment: float) -> None:

@@ -80,10 +80,16 @@ class Wire(Base):
     def _read_query_result(self, unbuffered: bool = False) -> int:
         self._result = None
         result = TrackedResult(self)
-        if unbuffered:
-            result.init_unbuffered_query()
-        else:
-            result.read()
+        try:
+            if unbuffered:
+                result.init_unbuffered_query()
+            else:
+                result.read()
+        except err.MySQLError:
+            if not self.server_status & AUTOCOMMIT:
+                # An error comes without a status. What failed may have opened a transaction, with its locks and its snapshot.
+                self.server_status |= IN_TRANSACTION
+            raise
         self._result = result
         status = result.server_status
         if status is not None:

@@ -33,8 +33,8 @@ class Classifier:
     """Classifies for one family and one sql_mode. Safe to share between threads."""
 
     def __init__(self, flavour: Flavour, mode: SqlMode) -> None:
-        self._flavour = flavour
-        self._mode = mode
+        self.flavour = flavour
+        self.mode = mode
         self._grammar = grammar(flavour, mode)
         self.remembered = lru_cache(maxsize=CACHE_SIZE)(self.afresh)
 
@@ -47,7 +47,7 @@ class Classifier:
 
     def _classify(self, sql: str, nesting: int) -> Classified:
         found = self._without_hints(sql, nesting)
-        hint = hints.find(sql, self._mode) if len(sql) <= CACHED_LENGTH_MAX else None
+        hint = hints.find(sql, self.mode) if len(sql) <= CACHED_LENGTH_MAX else None
         return found if hint is None else hints.apply(found, hint)
 
     def _without_hints(self, sql: str, nesting: int) -> Classified:
@@ -56,14 +56,14 @@ class Classifier:
             return at_once
         if not executable.present(sql):
             return self._laid_open(sql, nesting)
-        readings = executable.resolve(sql, self._flavour, self._mode)
+        readings = executable.resolve(sql, self.flavour, self.mode)
         if not readings:
             return unknown("an executable comment that cannot be followed")
         return _agree([self._laid_open(reading, nesting) for reading in readings])
 
     def _laid_open(self, sql: str, nesting: int) -> Classified:
         """For a statement without executable comments."""
-        words = tokens(sql, self._mode)
+        words = tokens(sql, self.mode)
         if not words or words[-1] != END:
             return unknown("cannot be parsed: an unterminated string or comment, or a stray sign")
         parts = _split(words[:-1])
@@ -161,6 +161,14 @@ def classify(sql: str, *, flavour: Flavour, sql_mode: SqlMode | str = _PLAIN) ->
 
 
 def route_json(sql: str, flavour: Flavour, sql_mode: str = "") -> dict[str, str]:
-    """What `replclus route --json` prints."""
+    """What `replclus route --json` prints: "hint" and "hint_ignored" only if the statement holds one."""
     found = classify(sql, flavour=flavour, sql_mode=sql_mode)
-    return {"target": found.target.value, "reason": found.reason}
+    answer = {"target": found.target.value, "reason": found.reason}
+    hint = found.hint
+    if hint is not None and hint.node is not None:
+        answer["hint"] = f"node={hint.node}"
+    elif hint is not None and hint.target is not None:
+        answer["hint"] = hint.target.value
+    if hint is not None and hint.ignored is not None:
+        answer["hint_ignored"] = hint.ignored
+    return answer

@@ -32,17 +32,21 @@ _MARKS = ("replclus:", "ms=", "maxscale", "hostgroup")
 
 
 def find(sql: str, mode: SqlMode) -> Hint | None:
-    """The first hint in a comment of `sql`. What is inside strings and quoted names does not count."""
+    """The first hint in a comment of `sql`, and the first one to be ignored. What is inside strings and quoted names does not
+    count.
+    """
     if "/*" not in sql and "--" not in sql and "#" not in sql:
         return None
     lowered = sql.lower()
     if not any(mark in lowered for mark in _MARKS):
         return None
+    ignored: Hint | None = None
     for found in _comments(mode).finditer(sql):
         hint = _parse(found[1] or "")
-        if hint is not None:
-            return hint
-    return None
+        if hint is not None and hint.ignored is None:
+            return hint if ignored is None else replace(hint, ignored=ignored.ignored)
+        ignored = ignored or hint
+    return ignored
 
 
 @cache

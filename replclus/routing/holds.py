@@ -66,6 +66,10 @@ class Holds:
             or self._for_good
         )
 
+    def for_good(self, why: str) -> None:
+        """Hold `why`, a clause, until the connection is gone."""
+        self._for_good = why
+
     @property
     def why(self) -> str:
         """One of the things held, as a clause; empty if there is none."""
