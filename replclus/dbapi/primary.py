@@ -216,7 +216,8 @@ class Primary:
             link.query(sql)
             return self._ended(link, "not_committed")
         try:
-            if self.ledger is not None and current.wrote:
+            if self.tracks(link) and current.wrote:
+                assert self.ledger is not None
                 self.ledger.commit(link)
             else:
                 link.query(sql)
@@ -274,6 +275,10 @@ class Primary:
         return self._ended(link, "not_committed")
 
     # Tracked writes -------------------------------------------------------------------------------------------------
+
+    def tracks(self, link: Link) -> bool:
+        """Whether a token can be written in the transaction that is open on `link`, or that would be begun there."""
+        return self.ledger is not None and not self.holds.forbids_transactions and not link.server_status & IN_READ_ONLY
 
     def send_tracked(self, link: Link, sql: str | bytes) -> None:
         """An autocommit write as a transaction with a token. The link's result is the statement's own.
