@@ -320,10 +320,8 @@ class Backends:
                 raise err.OperationalError(2013, "nothing can be asked there now")
             position = link.scalar(link.speech.position)
             self._seen(link).reached(position)
-            if not link.writes:
-                # Newer than what the watcher has heard: if nobody else has got so far, this one still may be read. Not the
-                # primary: it shows a commit only when a replica, which may show it at once, has acknowledged it.
-                state.applied = position
+            # Newer than what the watcher has heard: if nobody else has got so far, this one still may be read.
+            state.applied = position
         except (err.Error, OSError):
             self._lost_place = True
             self._place_by_primary()

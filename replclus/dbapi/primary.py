@@ -26,6 +26,8 @@ from replclus.dbapi.wire import AUTOCOMMIT, IN_READ_ONLY, IN_TRANSACTION
 from replclus.routing import Holds
 
 DEADLOCKS_MAX = 5
+# A server that becomes read-only refuses a little earlier than it says so. For longer than this it is no such moment.
+REFUSED_S_MAX = 2.0
 _INSERT_ID = re.compile(
     r"\blast_insert_id\s*\(\s*\)|@@(?:(?:session|local)\s*\.\s*)?`?(?:identity|last_insert_id)\b", re.IGNORECASE
 )
@@ -90,6 +92,7 @@ class Primary:
         backends = self.backends
         deadline: float | None = None
         refused_in: tuple[int, int] | None = None
+        refused_at = 0.0
         while True:
             link = self.link(deadline)
             if self._inserted_on is not None and link is not self._inserted_on:
@@ -101,8 +104,8 @@ class Primary:
             except err.Error as error:
                 fate = fate_of(error, broken=link._sock is None)
                 # In a transaction that was begun READ ONLY the refusal is meant for the application.
-                ours = fate is Fate.REFUSED and (refused_in == link.term or link.server_status & IN_READ_ONLY)
-                if fate is Fate.ANSWERED or ours:
+                again = refused_in == link.term and time.monotonic() - refused_at > REFUSED_S_MAX
+                if fate is Fate.ANSWERED or (fate is Fate.REFUSED and (again or link.server_status & IN_READ_ONLY)):
                     self._answered(link)
                     raise
                 asked_at = time.monotonic()
@@ -111,8 +114,9 @@ class Primary:
                 backends.watcher.tally.add("retried", link.node.name)
                 backends.watcher.alarm()
                 if fate is Fate.REFUSED:
-                    # Once more, but only after the node that calls itself primary has said so later than this refusal.
-                    refused_in = link.term
+                    # Again, but only after the node that calls itself primary has said so later than this refusal.
+                    if refused_in != link.term:
+                        refused_in, refused_at = link.term, asked_at
                     backends.await_confirmation(asked_at, deadline)
             else:
                 return link

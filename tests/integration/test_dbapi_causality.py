@@ -88,3 +88,15 @@ def test_who_has_read_on_the_only_replica_that_is_up_to_date_reads_on_there(clus
         # Its turn is over, and nobody else is where it is. The watcher need not have heard that it is, either.
         reader._session.backends.turns.left = 0  # type: ignore[union-attr]
         assert reads_on_n2(), reader.route
+
+
+def test_a_primary_that_reads_has_what_was_written_and_is_not_waited_for(connect: Connect) -> None:
+    connection = connect(primary_reads="always")
+    cursor = connection.cursor()
+    for turn in range(40):
+        cursor.execute("INSERT INTO t (v) VALUES (%s)", (f"primary reads {turn}",))
+        number = cursor.lastrowid
+        assert scalar(connection, f"SELECT COUNT(*) FROM t WHERE id = {number}") == 1, connection.route
+    statistics = connection.statistics()
+    assert statistics.count("behind", "n1").times == 0
+    assert statistics.statements["n1", "primary", "a plain read"] > 30, "and not for want of a replica"

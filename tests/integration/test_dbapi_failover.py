@@ -247,6 +247,27 @@ def test_a_demoted_primary_is_left_at_once(unwatched: Cluster) -> None:
         assert unwatched.rows("n2", "SELECT id FROM app.ledger ORDER BY id") == (("before",), ("held",))
 
 
+def test_a_primary_that_hesitates_is_asked_again(unwatched: Cluster) -> None:
+    """It is read-only for moments, in between which it says that it is not: nothing was executed, and in the end it is."""
+    ended = threading.Event()
+
+    def hesitate() -> None:
+        for _ in range(20):
+            unwatched.run("n1", "SET GLOBAL read_only = ON", "DO SLEEP(0.01)", "SET GLOBAL read_only = OFF")
+        ended.set()
+
+    with replclus.connect(**account(unwatched), autocommit=True) as connection:
+        cursor = connection.cursor()
+        hesitating = threading.Thread(target=hesitate)
+        hesitating.start()
+        written = 0
+        while not ended.is_set():
+            cursor.execute("INSERT INTO ledger VALUES (%s)", (f"{written}",))
+            written += 1
+        hesitating.join()
+        assert scalar(connection, "SELECT COUNT(*) FROM ledger") == written
+
+
 def test_no_primary_in_time(cluster: Cluster) -> None:
     """Everybody but one replica is dead: reads go on, a write waits as long as it was told to, and says so."""
     keywords = {**account(cluster), "autocommit": True, "failover_timeout": 1.5, "consistency": "eventual"}

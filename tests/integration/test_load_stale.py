@@ -31,6 +31,6 @@ def test_bounded_reads_are_never_older_than_the_bound_and_a_beat(cluster: Cluste
     with cluster.watchdog():
         eventually(cluster.healthy, "the cluster is healthy")
         with mischief(cluster, held_s=1.5):
-            found = bounded_readers(cluster, threads=4, seconds=6, bound_ms=600)
+            found = bounded_readers(cluster, threads=4, seconds=4, bound_ms=600)
     assert found.stale == [], found.beat_ms
     assert found.reads["n2"] + found.reads["n4"] > 100

@@ -31,8 +31,17 @@ def fail_over(cluster: Cluster) -> str:
     """Kill the primary and wait for another one. Returns the old one, which is dead."""
     old = cluster.record.primary
     cluster.kill(old)
-    eventually(lambda: cluster.record.primary != old and cluster.record.operation is None, "a replica takes over")
+    replaced(cluster, old)
     return old
+
+
+def replaced(cluster: Cluster, old: str) -> None:
+    """Wait until another node is primary. If none is, say what the watchdog makes of it."""
+    try:
+        eventually(lambda: cluster.record.primary != old and cluster.record.operation is None, "a replica takes over")
+    except AssertionError as error:
+        problems = "; ".join(problem.sentence for problem in cluster.status().problems)
+        raise AssertionError(f"{error}: {problems}; the record is {cluster.record}") from None
 
 
 def bring_back(cluster: Cluster, name: str) -> None:
@@ -67,7 +76,7 @@ def frozen(cluster: Cluster, books: Books) -> Iterable[str]:
     process = cluster.process(old)
     process.freeze()
     try:
-        eventually(lambda: cluster.record.primary != old and cluster.record.operation is None, "a replica takes over")
+        replaced(cluster, old)
         replaced_at = time.monotonic()
         time.sleep(2 * BROKEN_OFF_S_MAX)
     finally:

@@ -34,6 +34,11 @@ class Found:
     oldest_ms: float = 0.0
     beat_ms: float = 0.0
 
+    @staticmethod
+    def of(cluster: Cluster) -> Found:
+        """With every node in it already: threads add to its counts while others add them up."""
+        return Found(Counter(dict.fromkeys(cluster.sandbox.names, 0)))
+
     def summary(self) -> str:
         reads = " ".join(f"{node} {number:,}" for node, number in sorted(self.reads.items()))
         return f"{sum(self.reads.values()):,} reads ({reads}), {len(self.stale)} stale"
@@ -79,7 +84,7 @@ def session_readers(cluster: Cluster, *, threads: int, reads: int) -> Found:
     One's own clock must show exactly what was written last; everybody's sum, since clocks only go on, must never fall. Now and
     then a thread goes on with a new connection, to which it hands the token of the old one.
     """
-    found = Found()
+    found = Found.of(cluster)
 
     def work(number: int) -> None:
         reader = SessionReader(cluster, number, found)
@@ -193,7 +198,7 @@ class Clock:
 
 def bounded_readers(cluster: Cluster, *, threads: int, seconds: float, bound_ms: float) -> Found:
     """Readers with `consistency="bounded"`: none may be older than the bound and one beat, the longest that there was."""
-    found, clock = Found(), Clock(cluster)
+    found, clock = Found.of(cluster), Clock(cluster)
     until = time.monotonic() + seconds
     older: list[tuple[float, str]] = []
 
