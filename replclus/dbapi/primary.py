@@ -7,6 +7,7 @@ transaction it belonged to was not committed. A write that was sent and not answ
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -102,12 +103,7 @@ class Primary:
                 # In a transaction that was begun READ ONLY the refusal is meant for the application.
                 ours = fate is Fate.REFUSED and (refused_in == link.term or link.server_status & IN_READ_ONLY)
                 if fate is Fate.ANSWERED or ours:
-                    link.dirty = True
-                    backends.note_write(link)
-                    backends.complained = link
-                    if link.in_transaction and self.transaction is None:
-                        # What failed may have been a procedure, half done.
-                        self.transaction = Transaction(statements=1, wrote=True)
+                    self._answered(link)
                     raise
                 asked_at = time.monotonic()
                 deadline = deadline or backends.deadline()
@@ -120,6 +116,19 @@ class Primary:
                     backends.await_confirmation(asked_at, deadline)
             else:
                 return link
+
+    def _answered(self, link: Link) -> None:
+        """With an error. With autocommit off that may have opened a transaction, of which only the server can tell."""
+        link.dirty = True
+        self.backends.note_write(link)
+        self.backends.complained = link
+        if link.in_transaction and self.transaction is None:
+            # If it breaks here, the transaction that there may be is gone too.
+            with contextlib.suppress(err.Error):
+                link.ping(reconnect=False)
+            if link.in_transaction:
+                # What failed may have been a procedure, half done.
+                self.transaction = Transaction(statements=1, wrote=True)
 
     def _without_insert_id(self, sql: str | bytes) -> None:
         """SessionLost if the statement asks for the id of an insert that was made on a connection that is gone: it would be
@@ -203,7 +212,8 @@ class Primary:
             link.query(sql)
             return self._ended(link, "not_committed")
         try:
-            if self.ledger is not None and current.wrote:
+            if self.tracks(link) and current.wrote:
+                assert self.ledger is not None
                 self.ledger.commit(link)
             else:
                 link.query(sql)
@@ -261,6 +271,10 @@ class Primary:
         return self._ended(link, "not_committed")
 
     # Tracked writes -------------------------------------------------------------------------------------------------
+
+    def tracks(self, link: Link) -> bool:
+        """Whether a token can be written in the transaction that is open on `link`, or that would be begun there."""
+        return self.ledger is not None and not self.holds.forbids_transactions and not link.server_status & IN_READ_ONLY
 
     def send_tracked(self, link: Link, sql: str | bytes) -> None:
         """An autocommit write as a transaction with a token. The link's result is the statement's own.

@@ -213,8 +213,7 @@ class Session:
     def _on_primary(self, verdict: Classified, sql: str | bytes, unbuffered: bool, why: str | None = None) -> Link:
         primary = self.primary
         tracked = (
-            primary.ledger is not None
-            and primary.transaction is None
+            primary.transaction is None
             and verdict.kind is StatementKind.WRITE
             and not verdict.pins
             # Its rows would have to be kept while COMMIT is sent.
@@ -222,7 +221,7 @@ class Session:
         )
 
         def send(link: Link) -> None:
-            if tracked and link.server_status & AUTOCOMMIT:
+            if tracked and link.server_status & AUTOCOMMIT and primary.tracks(link):
                 primary.send_tracked(link, sql)
                 return
             link.query(sql, unbuffered)

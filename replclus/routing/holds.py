@@ -71,6 +71,11 @@ class Holds:
         self._for_good = why
 
     @property
+    def forbids_transactions(self) -> bool:
+        """A transaction of ours would end what is held (table locks), or would be refused (XA)."""
+        return bool(self._single)
+
+    @property
     def why(self) -> str:
         """One of the things held, as a clause; empty if there is none."""
         if self._tables:

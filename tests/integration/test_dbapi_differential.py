@@ -195,12 +195,13 @@ def test_sessions_answer_as_on_one_server(schemas: Cluster) -> None:
     for seed in range(SEEDS):
         access = {**account(schemas), "autocommit": seed % 2 == 0, "charset": "utf8mb4"}
         reads = ("never", "always", "when_idle")[seed % 3]
-        routed = Side(replclus.connect(**{**access, "database": "routed"}, primary_reads=reads), "routed")
+        tracked = {"track_outcome": seed % 4 == 3}
+        routed = Side(replclus.connect(**{**access, "database": "routed"}, primary_reads=reads, **tracked), "routed")
         del access["cluster"]
         plain = Side(pymysql.connect(unix_socket=str(place.socket), **{**access, "database": "plain"}), "plain")
         for table in "tu":
             assert plain.run(f"TRUNCATE TABLE {table}") == routed.run(f"TRUNCATE TABLE {table}")
-        _compare(seed, plain, routed)
+        _compare(seed, plain, routed, about_the_last=not tracked["track_outcome"])
         routed.connection.close()
         plain.connection.close()
 
@@ -212,10 +213,13 @@ def _anonymous(answer: Any) -> Any:
     return type(answer)(map(_anonymous, answer)) if isinstance(answer, list | tuple) else answer
 
 
-def _compare(seed: int, plain: Side, routed: Side) -> None:
+def _compare(seed: int, plain: Side, routed: Side, *, about_the_last: bool) -> None:
+    """`about_the_last`: ask about the statement before, too. Behind a tracked write that is its COMMIT (docs/consistency.md)."""
     dice, done = random.Random(seed), []  # noqa: S311
     while len(done) < STEPS:
         for name, step in steps(dice, random.Random(seed)):  # noqa: S311
+            if not about_the_last and any(word in name for word in ("ROW_COUNT", "WARNINGS", "ERRORS", "warning_count")):
+                continue
             expected, found = _anonymous(step(plain)), _anonymous(step(routed))
             done.append(f"{name}  ->  {routed.connection.route and routed.connection.route.node}")
             assert found == expected, f"seed {seed}, after\n  " + "\n  ".join(done)

@@ -203,6 +203,14 @@ class TestTransactions:
         writer.execute("UPDATE t SET v = 'free' WHERE id = 4000")
         assert writer.rowcount == 1
 
+    def test_a_mistake_does_not_bind_to_the_primary(self, connect: Connect) -> None:
+        connection = connect(autocommit=False)
+        with pytest.raises(replclus.ProgrammingError):
+            connection.cursor().execute("SELEC 1")
+        assert connection.route is not None and connection.route.node == "n1"
+        scalar(connection, "SELECT COUNT(*) FROM t")
+        assert connection.route.target == "replica"
+
     def test_a_read_that_failed_leaves_no_snapshot_behind_a_commit(self, connect: Connect) -> None:
         reader, writer = connect(autocommit=False), connect()
         writer.cursor().executemany("INSERT INTO t (v) VALUES (%s)", [("a",), ("b",)])
