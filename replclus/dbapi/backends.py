@@ -46,7 +46,7 @@ class Backends:
         self.reader_state: NodeState | None = None
         self.turns = Turns(options, pool)
         self.seen: Seen | None = None
-        self._for_writer = ForWriter(pool, options, self._make_room)
+        self._for_writer = ForWriter(pool, options)
         # How many statements were answered, by route. Only this connection's thread writes to it.
         self.statements: dict[Routed, int] = defaultdict(int)
         self.watcher.tally.follow(self)
@@ -117,7 +117,7 @@ class Backends:
             if fresh and not link.broken_off and not link.is_stale():
                 return link
             self.drop_writer()
-        self.writer = self._for_writer.get(self.setup, deadline or self.deadline())
+        self.writer = self._for_writer.get(self.setup, deadline or self.deadline(), self._make_room)
         self.writer.owner = self._held
         return self.writer
 

@@ -321,10 +321,14 @@ def connect(**keywords: Any) -> Connection:
     `cluster`: path of replclus.toml, or `mysql+replclus://user:password@h1,h2,h3/schema?option=value`. Without it, and with
     `host`, that one server is asked for the map; without both, the file is found as the command line finds it.
     `consistency`: "session" (default), "eventual", "strong", or "bounded" with `max_lag_ms`.
-    `balance`: how reads are spread. `split_transactions`: with autocommit off, reads before the first write of a
-    transaction go to a replica. `failover_timeout`: seconds a statement may be held while there is no primary.
+    `balance`: how reads are spread. `primary_reads`: "never" (default), "when_idle", "always": the primary takes reads too.
+    `replica_required`: a read that no replica can serve raises NoReplica instead of going to the primary.
+    `split_transactions`: with autocommit off, reads before the first write of a transaction go to a replica.
+    `failover_timeout`: seconds a statement may be held while there is no primary, or no free connection to it.
     `track_outcome`: writes are tracked, so that it is known what became of one whose answer was lost; an autocommit
     write then takes two round trips. `causality_token`: read at least what another connection has seen.
+    `max_connections`, `pool_size`, `max_lifetime`: physical connections per node, open at most, kept at rest at most, and the
+    seconds after which one is replaced. docs/connect.md has the defaults, what is counted, and every refusal.
 
     TypeError for an unknown keyword, ValueError or ConfigError for a wrong value, pymysql.err.OperationalError if no node can
     be reached.

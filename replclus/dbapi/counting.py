@@ -105,8 +105,8 @@ class Metric(NamedTuple):
     value: float
 
 
-class AtRest(NamedTuple):
-    """Physical connections to one node."""
+class Links(NamedTuple):
+    """Physical connections to one node, now."""
 
     idle: int = 0
     in_use: int = 0
@@ -124,7 +124,7 @@ class Statistics:
     cluster: str
     statements: Mapping[Routed, int]
     counts: Mapping[tuple[Happening, str], Count]
-    pool: Mapping[str, AtRest]
+    pool: Mapping[str, Links]
 
     def count(self, what: Happening, node: str | None = None) -> Count:
         """On `node`, or on all of them."""

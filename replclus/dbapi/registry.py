@@ -12,7 +12,7 @@ import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from replclus.dbapi.counting import AtRest, Statistics
+from replclus.dbapi.counting import Links, Statistics
 from replclus.dbapi.mapping import Node
 from replclus.dbapi.options import Options
 from replclus.dbapi.pool import Pool
@@ -48,11 +48,11 @@ def pool_for(options: Options) -> Pool:
 
 def gather(watcher: Watcher, statements: Mapping[Routed, int] | None = None) -> Statistics:
     """What is counted for the cluster of `watcher`; `statements` instead of those of all its connections."""
-    pool: dict[str, AtRest] = {}
+    pool: dict[str, Links] = {}
     for one in [one for one in _pools.copy().values() if one.watcher is watcher]:
         for node, (idle, in_use) in one.counts().items():
-            before = pool.get(node, AtRest())
-            pool[node] = AtRest(before.idle + idle, before.in_use + in_use)
+            before = pool.get(node, Links())
+            pool[node] = Links(before.idle + idle, before.in_use + in_use)
     return Statistics(
         cluster=watcher.cluster_id,
         statements=watcher.tally.statements() if statements is None else dict(statements),

@@ -54,17 +54,19 @@ def _raise_unreachable(watcher: Watcher) -> None:
 
 
 class ForWriter:
-    """How one logical connection gets a link to the primary. `make_room` gives up what it can spare of links to that node."""
+    """How one logical connection gets a link to the primary."""
 
-    def __init__(self, pool: Pool, options: Options, make_room: Callable[[Node], object]) -> None:
+    def __init__(self, pool: Pool, options: Options) -> None:
         self._pool = pool
         self._watcher = pool.watcher
         self._patience_s = options.failover_timeout_s
         self._state_dir = options.state_dir
-        self._make_room = make_room
 
-    def get(self, setup: Setup, deadline: float) -> Link:
-        """A link to the present primary, which may be written to now. At `deadline` Unavailable, or NoConnectionLeft."""
+    def get(self, setup: Setup, deadline: float, make_room: Callable[[Node], object]) -> Link:
+        """A link to the present primary, which may be written to now. At `deadline` Unavailable, or NoConnectionLeft.
+
+        `make_room` gives up what can be spared of links to that node.
+        """
         watcher, why, held = self._watcher, "", False
         # The statement may have waited before it came here.
         began = min(time.monotonic(), deadline - self._patience_s)
@@ -84,7 +86,7 @@ class ForWriter:
                 if time.monotonic() >= deadline:
                     raise
                 held = True
-                self._make_room(now.primary)
+                make_room(now.primary)
                 self._pool.await_room()
                 continue
             except (err.Error, OSError) as error:

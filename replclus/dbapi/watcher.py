@@ -49,6 +49,7 @@ class NodeState:
         "as_of",
         "behind_until",
         "fitness",
+        "flavour",
         "latency_ms",
         "node",
         "served",
@@ -67,6 +68,7 @@ class NodeState:
         self.latency_ms = 0.0
         # It made a read wait in vain: until then, do not wait for it again.
         self.behind_until = NEVER
+        self.flavour: Flavour | None = None
         self.fitness = Fitness()
         # It has been among the replicas of a map.
         self.served = False
@@ -151,7 +153,8 @@ class Watcher:
                 if left <= 0:
                     return False
                 self._changed.wait(min(left, 0.5))
-                self._used_at = time.monotonic()
+                # Also a thread that was just about to end when we began must not be waited for.
+                self.start()
         return True
 
     def all_asked(self) -> bool:
@@ -188,7 +191,8 @@ class Watcher:
 
     def failed(self, state: NodeState) -> None:
         """A connection to this node could not be had, or broke: no reads go there for a while."""
-        before, state.fitness = state.fitness, state.fitness.failed(time.monotonic())
+        with self._changed:
+            before, state.fitness = state.fitness, state.fitness.failed(time.monotonic())
         if state.fitness is not before:
             self.tally.add("ejected", state.node.name)
 
@@ -222,9 +226,7 @@ class Watcher:
         try:
             while not self._stopping and self.states.get(state.node.address) is state:
                 answer, applied = prober.ask()
-                if prober.flavour is not None:
-                    self.flavour = prober.flavour
-                self._take(state, answer, applied)
+                self._take(state, answer, applied, prober.flavour)
                 for tidy in self.tidy:
                     tidy(state.node.address)
                 self._pause(state)
@@ -254,21 +256,20 @@ class Watcher:
             self._know_nothing()
         return True
 
-    def _take(self, state: NodeState, answer: Answer, applied: str) -> None:
+    def _take(self, state: NodeState, answer: Answer, applied: str, flavour: Flavour | None) -> None:
         """Put one answer on the chart and let everybody know."""
         now = time.monotonic()
         with self._changed:
             if self.states.get(state.node.address) is not state:
                 return
-            state.answer = answer
+            state.answer, state.flavour = answer, flavour or state.flavour
             if answer.reached:
                 state.applied, state.silent_since = applied, None
                 state.latency_ms = ewma(state.latency_ms, (now - answer.asked_at) * 1000)
-            else:
-                if state.silent_since is None:
-                    self.failed(state)
-                    # Not longer ago than we can have waited: this process may itself have been stopped meanwhile.
-                    state.silent_since = max(answer.asked_at, now - PROBE_TIMEOUT_S)
+            elif state.silent_since is None:
+                self.failed(state)
+                # Not longer ago than we can have waited: this process may itself have been stopped meanwhile.
+                state.silent_since = max(answer.asked_at, now - PROBE_TIMEOUT_S)
             answers = {address: s.answer for address, s in self.states.items() if s.answer is not None}
             drawn = chart(self._known, self.map, self.seeds, answers)
             before, self.map = self.map, drawn.map
@@ -276,12 +277,18 @@ class Watcher:
                 self.tally.add("failover", drawn.map.primary.name)
             self._known, self.fresh_until, self.why_no_primary = drawn.knowledge, drawn.fresh_until, drawn.why_no_primary
             self.barred = drawn.barred
+            self.flavour = self._flavour_of(drawn.map) or self.flavour
             state.as_of = drawn.knowledge.as_of(answer) if answer.reached else NEVER
             self._warn(drawn.outside)
             self._meet(drawn)
             self._compare(before, drawn.map, now)
             self._break_off(before, drawn.map)
             self._changed.notify_all()
+
+    def _flavour_of(self, now: ClusterMap) -> Flavour | None:
+        """Of the nodes that serve. A stranger among our addresses may be of the other family."""
+        serving = (self.states.get(node.address) for node in (now.primary, *now.replicas) if node is not None)
+        return next((state.flavour for state in serving if state is not None and state.flavour is not None), None)
 
     def _warn(self, outside: Mapping[Address, str]) -> None:
         """Of what somebody has to repair, once each time that it begins."""

@@ -145,7 +145,7 @@ class TestDrain:
                     seen.add(cursor.route.node)
                 return seen
 
-            assert read_on() == {"n2", "n3"}
+            eventually(lambda: read_on() == {"n2", "n3"}, "both are known")
             cursor.execute("START TRANSACTION READ ONLY")
             busy = cursor.route.node
             other = ({"n2", "n3"} - {busy}).pop()

@@ -8,11 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 import replclus
 from replclus.dbapi import registry
+from replclus.model.topology import Topology
 from replclus.routing.balance import EJECTED_S_MIN, SLOW_START_S
 from tests.clusters import Cluster, eventually
 from tests.integration.dbapi_world import Connect, account, cluster, connect, hold_back, let_go, scalar
@@ -48,6 +50,37 @@ class TestWeights:
         assert seen["n2"] == pytest.approx(0.8, abs=0.06)
         assert seen["n3"] == pytest.approx(0.2, abs=0.06)
         assert seen["n1"] == seen["n4"] == 0
+
+
+class TestTheMapChanges:
+    def test_a_node_is_taken_out_of_the_map_and_put_back(self, cluster: Cluster, connect: Connect) -> None:
+        connection = connect(consistency="eventual")
+        assert shares(connection, 200)["n4"] > 0
+        ((text,),) = cluster.rows("n1", "SELECT topology FROM replclus.pulse")
+        topology = Topology.from_json(text)
+        without = replace(topology, nodes=tuple(node for node in topology.nodes if node.name != "n4"))
+        self.publish(cluster, without)
+        eventually(lambda: shares(connection, 100)["n4"] == 0, "n4 is left")
+        self.publish(cluster, topology)
+        eventually(lambda: shares(connection, 100)["n4"] > 0, "n4 reads again")
+
+    def test_weights_of_the_pulse(self, cluster: Cluster, connect: Connect) -> None:
+        ((text,),) = cluster.rows("n1", "SELECT topology FROM replclus.pulse")
+        topology = Topology.from_json(text)
+        weights = {"n1": 1, "n2": 3, "n3": 1, "n4": 0}
+        self.publish(cluster, replace(topology, nodes=tuple(replace(node, weight=weights[node.name]) for node in topology.nodes)))
+        connection = connect(consistency="eventual", balance="weighted_round_robin")
+        try:
+            eventually(lambda: shares(connection, 100)["n4"] == 0, "the weights are known")
+            assert shares(connection, 800)["n2"] == pytest.approx(0.75, abs=0.06)
+        finally:
+            self.publish(cluster, topology)
+            eventually(lambda: shares(connection, 100)["n4"] > 0, "all is as it was")
+
+    @staticmethod
+    def publish(cluster: Cluster, topology: Topology) -> None:
+        with cluster.connect("n1") as root, root.cursor() as cursor:
+            cursor.execute("UPDATE replclus.pulse SET topology = %s, beat = beat + 1", (topology.to_json(),))
 
 
 class TestThePrimaryReads:
