@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pymysql
 import pytest
 
@@ -18,6 +19,10 @@ from replclus.sandbox.options import Place
 from replclus.server.process import LocalProcess
 
 MakeSandbox = Callable[..., Sandbox]
+
+# A busy machine is not a failing property.
+hypothesis.settings.register_profile("replclus", deadline=None)
+hypothesis.settings.load_profile("replclus")
 
 
 @dataclass(frozen=True, slots=True)
