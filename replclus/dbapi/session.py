@@ -117,7 +117,7 @@ class Session:
             return link
         schema = self.backends.setup.database
         link = self._elsewhere(verdict, sql, unbuffered)
-        if verdict.pins or self.primary.holds:
+        if (verdict.pins or self.primary.holds) and link is not self._guest:
             self._keep_account(verdict, sql, link, schema)
         return link
 

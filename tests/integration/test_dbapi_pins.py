@@ -136,3 +136,11 @@ class TestReadOnlyTransactions:
         cursor.execute("COMMIT")
         cursor.execute("SELECT GET_LOCK('ro', 0)")
         assert cursor.fetchone()[0] == 1
+
+
+def test_what_a_hint_sends_to_a_named_node_binds_nobody(connect: Connect) -> None:
+    cursor = connect(consistency="eventual").cursor()
+    cursor.execute("SELECT GET_LOCK('on n2', 0) /* replclus: node=n2 */")
+    assert cursor.route.node == "n2"
+    cursor.execute("SELECT 1")
+    assert cursor.route.target == "replica"
