@@ -148,6 +148,11 @@ class Session:
         if verdict.kind in _SHAPES:
             return self._on_transaction(verdict, sql, unbuffered)
         if to.role == "last_used" and self.last is not None and self.last in self.backends.held():
+            if verdict.pins and self.last is not self.backends.writer:
+                node = self.last.node.name
+                raise StatementRefused(
+                    f"would leave variables on {node}, which ran the statement before; use SHOW WARNINGS instead"
+                )
             return self._here(self.last, to.reason, sql, unbuffered)
         if to.role == "replica":
             return self._on_replica(verdict, to.reason, sql, unbuffered)

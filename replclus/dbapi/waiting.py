@@ -22,6 +22,8 @@ from replclus.dbapi.watcher import Watcher
 from replclus.errors import ReplclusError
 from replclus.events import Decided
 
+# The first connection of a process waits so long for a replica to be known beside the primary.
+BOTH_SIDES_S = 0.5
 # A read that insists on a replica looks again this often, besides whenever the map changes.
 LOOK_AGAIN_S = 0.1
 # A watchdog whose newest beat is older than this is worth a word.
@@ -37,6 +39,9 @@ def for_cluster(watcher: Watcher, deadline: float) -> None:
     def found() -> bool:
         return watcher.map.primary is not None or bool(watcher.map.replicas)
 
+    # Who answers first may be the primary alone; a moment later there may be somebody to read from.
+    both = min(deadline, time.monotonic() + BOTH_SIDES_S)
+    watcher.wait_until(lambda: (watcher.map.primary is not None and bool(watcher.map.replicas)) or watcher.all_asked(), both)
     if not watcher.wait_until(lambda: found() or watcher.all_asked(), deadline) or not found():
         _raise_unreachable(watcher)
 

@@ -102,6 +102,18 @@ def test_what_is_held_is_named_when_it_is_lost(cluster: Cluster, connect: Connec
     assert cursor.route.target == "replica", "and then it is no longer held"
 
 
+def test_diagnostics_are_not_left_on_a_replica(connect: Connect) -> None:
+    cursor = connect().cursor()
+    cursor.execute("SELECT 1")
+    assert cursor.route.target == "replica"
+    with pytest.raises(replclus.StatementRefused, match="would leave variables on n"):
+        cursor.execute("GET DIAGNOSTICS @n = NUMBER")
+    cursor.execute("INSERT IGNORE INTO t (id, v) VALUES (1, REPEAT('x', 200))")
+    cursor.execute("GET DIAGNOSTICS @n = NUMBER")
+    cursor.execute("SELECT @n > 0")
+    assert cursor.fetchone()[0] == 1
+
+
 class TestReadOnlyTransactions:
     """They run on a replica, where some questions would be answered wrongly without an error."""
 
