@@ -104,7 +104,7 @@ class TestWhatServersAreSetTo:
         registry.shut_down()
         connection = connect()
         # To ANSI_QUOTES the quoted name ends before FOR UPDATE, otherwise behind it.
-        assert connection.explain('SELECT 1 AS "a\\" FOR UPDATE -- "').node == "n1"
+        assert connection.explain('SELECT 1 AS "a\\" FOR UPDATE -- "').target == "primary"
         connection.cursor().execute('SELECT "v" FROM "t" WHERE 1 = 0')
 
     def test_arguments_of_the_first_statement_are_escaped_for_the_mode(self, cluster: Cluster, connect: Connect) -> None:
