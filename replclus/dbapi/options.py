@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +20,8 @@ from replclus.errors import ConfigError
 
 FAILOVER_TIMEOUT_S = 30.0
 DEFAULT_PORT = 3306
+# So many different ways of connecting are remembered.
+UNDERSTOOD_MAX = 256
 # Below the 151 connections that a server takes unless it is told otherwise.
 MAX_CONNECTIONS = 150
 
@@ -89,15 +91,46 @@ class Options:
 
 
 def read_options(keywords: Mapping[str, Any]) -> Options:
-    """TypeError for a keyword that does not exist, ValueError for a value that cannot be, ConfigError for file or URL."""
+    """TypeError for a keyword that does not exist, ValueError for a value that cannot be, ConfigError for file or URL.
+
+    Programs connect often and always alike, so what was understood once is remembered.
+    """
+    place = None if _is_url(keywords.get("cluster")) or not _names_file(keywords) else _from_file(keywords.get("cluster"))
+    try:
+        key = (frozenset(keywords.items()), place)
+        known = _UNDERSTOOD.get(key)
+    except TypeError:
+        # Converters, say, are a dictionary.
+        return _understand(keywords, place)
+    if known is None:
+        if len(_UNDERSTOOD) >= UNDERSTOOD_MAX:
+            _UNDERSTOOD.clear()
+        known = _UNDERSTOOD[key] = _understand(keywords, place)
+    return known
+
+
+_UNDERSTOOD: dict[Hashable, Options] = {}
+
+
+def _is_url(cluster: object) -> bool:
+    return isinstance(cluster, str) and ("://" in cluster or cluster.startswith(("mysql+", "mariadb+")))
+
+
+def _names_file(keywords: Mapping[str, Any]) -> bool:
+    """Also by saying nothing of where the cluster is."""
+    return keywords.get("cluster") is not None or not (keywords.get("host") or keywords.get("unix_socket"))
+
+
+def _understand(keywords: Mapping[str, Any], place: tuple[tuple[Node, ...], Path] | None) -> Options:
+    """`place` is what the file says that the keywords name, if they do."""
     given = _renamed(keywords)
     cluster = given.pop("cluster", None)
     state_dir: Path | None = None
-    if isinstance(cluster, str) and ("://" in cluster or cluster.startswith(("mysql+", "mariadb+"))):
+    if place is not None:
+        seeds, state_dir = place
+    elif _is_url(cluster):
         given = {**_from_url(cluster), **given}
-        seeds: tuple[Node, ...] = given.pop("seeds")
-    elif cluster is not None or not (given.get("host") or given.get("unix_socket")):
-        seeds, state_dir = _from_file(cluster)
+        seeds = given.pop("seeds")
     else:
         seeds = _from_address(given)
     ours = {name: given[name] for name in _OURS if name in given}
