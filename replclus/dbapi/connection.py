@@ -85,6 +85,7 @@ class Connection(Base):
         watcher = session.backends.watcher
         if watcher.flavour is None:
             raise Unavailable("no node has said what it is")
+        session.backends.follow()
         self._process = os.getpid()
         self._closed = False
         self._flavour: Flavour = watcher.flavour
@@ -297,6 +298,13 @@ class Connection(Base):
     def causality_token(self) -> str:
         """What this connection has seen and written, for `connect(causality_token=…)` elsewhere. Empty if nothing yet."""
         return self._alive().backends.token()
+
+    def catch_up(self) -> None:
+        """Let the reads to come see what this process has written by now, over any connection. Sends nothing by itself.
+
+        A new connection begins so. For one that was kept, as pools of SQLAlchemy and Django keep them.
+        """
+        self._alive().backends.follow()
 
     def outcome(self) -> Outcome:
         """What became of the last write: `committed`, `not_committed`, or `unknown` if nobody can tell (yet).

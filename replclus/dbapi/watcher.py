@@ -20,6 +20,7 @@ from typing import Any
 
 from pymysql import err
 
+from replclus.dbapi.causality import Latest
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import NEVER, Address, Answer, Chart, ClusterMap, Knowledge, Node, chart
 from replclus.model.spec import Flavour
@@ -85,6 +86,8 @@ class Watcher:
 
     def _reset_threads(self) -> None:
         self._changed = threading.Condition()
+        # A forked child has written nothing yet.
+        self.latest = Latest()
         self._wake = threading.Event()
         self._alarm_at = NEVER
         self._used_at = time.monotonic()

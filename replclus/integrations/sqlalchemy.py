@@ -38,7 +38,7 @@ class MySQLDialect_replclus(MySQLDialect_pymysql):  # noqa: N801  # SQLAlchemy's
     @classmethod
     def load_provisioning(cls) -> None:
         """SQLAlchemy looks for its test helpers beside the dialect; they are MySQL's."""
-        MySQLDialect_pymysql.load_provisioning()
+        MySQLDialect_pymysql.load_provisioning()  # type: ignore[no-untyped-call]
 
     def connect(self, *cargs: Any, **cparams: Any) -> Any:
         return connect(*cargs, **cparams)
@@ -54,6 +54,10 @@ class MySQLDialect_replclus(MySQLDialect_pymysql):  # noqa: N801  # SQLAlchemy's
         if hosts and "cluster" not in options and "unix_socket" not in options:
             options["cluster"] = _cluster(hosts, port)
         return positional, options
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """SQLAlchemy hands out any connection of its pool: what the last one wrote must be seen on this one."""
+        dbapi_connection.catch_up()
 
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
         """Only what the session kept on a server can be lost for good. After anything else the connection goes on."""
