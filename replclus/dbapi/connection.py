@@ -273,6 +273,10 @@ class Connection(Base):
         return self._last().server_version
 
     @property
+    def _auth_plugin_name(self) -> str:
+        return self._last()._auth_plugin_name
+
+    @property
     def server_version(self) -> str:
         return self._last().server_version
 
