@@ -16,6 +16,9 @@ from replclus.model.gtid import MariadbGtidSet, MysqlGtidSet, parse_gtid_set
 from replclus.model.spec import Flavour
 
 _MARIADB_GTID = re.compile(r"(\d+)-(\d+)-(\d+)")
+# One statement can be several transactions: `uuid:5-6`, `uuid:tag:5:7`.
+_MYSQL_GTID = re.compile(r"(.+?):[\d:-]+")
+_LAST_NUMBER = re.compile(r"\d+")
 
 
 class Seen:
@@ -87,16 +90,16 @@ class Latest:
 
     def wrote(self, gtid: str) -> None:
         """Threads come here in any order; what one server has numbered is in the order of its commits."""
-        origin, colon, number = gtid.rpartition(":")
-        if not colon:
-            origin, number = gtid.partition("-")[0], gtid.rpartition("-")[2]
+        mysql = _MYSQL_GTID.fullmatch(gtid)
+        origin = mysql[1] if mysql else gtid.partition("-")[0]
+        number = int(_LAST_NUMBER.findall(gtid)[-1])
         with self._lock:
-            if int(number) <= self._last.get(origin, (0, ""))[0]:
+            if number <= self._last.get(origin, (0, ""))[0]:
                 return
-            if colon and origin not in self._last:
+            if mysql and origin not in self._last:
                 # Another server is the primary now. It has everything that the one before it had acknowledged.
                 self._last.clear()
-            self._last[origin] = (int(number), gtid)
+            self._last[origin] = (number, gtid)
             self.text = ",".join(text for _, text in self._last.values())
 
 

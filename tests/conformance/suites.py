@@ -16,7 +16,7 @@ from tests.clusters import REPOSITORY, Cluster, eventually
 Outcome = Literal["passed", "failed", "skipped"]
 Outcomes = dict[str, Outcome]
 
-USER = PASSWORD = "suite"
+USER = PASSWORD = "suite"  # noqa: S105  # of servers that live for a minute
 SUITE_S_MAX = 200
 
 

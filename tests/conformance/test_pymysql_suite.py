@@ -44,4 +44,6 @@ def _run(cluster: Cluster, directory: Path, through: str) -> Outcomes:
     databases = [{**server, "db": "test1", "use_unicode": True, "local_infile": True}, {**server, "db": "test2"}]
     (suite / "pymysql/tests/databases.json").write_text(json.dumps(databases))
     arguments = ["-p", "tests.conformance.pymysql_plugin", "-c", "/dev/null", f"--rootdir={suite}", f"{suite}/pymysql/tests"]
-    return run_pytest(arguments, directory, {"SUITE": str(suite), "THROUGH": through, "USER": "root"}, directory / f"{through}.xml")
+    return run_pytest(
+        arguments, directory, {"SUITE": str(suite), "THROUGH": through, "USER": "root"}, directory / f"{through}.xml"
+    )
