@@ -12,7 +12,7 @@ import ssl as tls
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from pymysql import err
 from pymysql.charset import charset_by_name
@@ -34,6 +34,7 @@ from replclus.model.spec import Flavour
 from replclus.routing import Classifier, classifier
 
 NO_BACKSLASH_ESCAPES = 0x200
+AnyCursor = TypeVar("AnyCursor", bound=Cursor)
 
 
 class Connection(Base):
@@ -182,6 +183,10 @@ class Connection(Base):
     def _read_mode(self) -> None:
         self._classify = classifier(self._flavour, self._sql_mode)
 
+    @overload
+    def cursor(self, cursor: None = None) -> Any: ...  # connect(cursorclass=…) decides
+    @overload
+    def cursor(self, cursor: type[AnyCursor]) -> AnyCursor: ...
     def cursor(self, cursor: Any = None) -> Any:
         if cursor is None:
             return self.cursorclass(self)

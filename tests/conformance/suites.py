@@ -17,7 +17,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 Outcomes = dict[str, Outcome]
 
 USER = PASSWORD = "suite"  # noqa: S105  # of servers that live for a minute
-SUITE_S_MAX = 200
+SUITE_S_MAX = 400
 
 
 def make_account(cluster: Cluster, *schemas: str) -> None:

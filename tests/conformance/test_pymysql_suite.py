@@ -23,6 +23,7 @@ DIFFER = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_same_tests_pass(cluster: Cluster, tmp_path: Path) -> None:
     make_account(cluster)
     plain = _run(cluster, tmp_path, "pymysql")

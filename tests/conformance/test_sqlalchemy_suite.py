@@ -15,7 +15,7 @@ __all__ = ["cluster"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_same_tests_pass(cluster: Cluster, tmp_path: Path) -> None:
     make_account(cluster)
     place = cluster.sandbox.place("n1")
