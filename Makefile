@@ -9,11 +9,11 @@ FLAVOUR ?= mariadb
 # tests of one file stay together, because they share servers.
 ARGS ?= -n 2 --dist loadfile
 
-.PHONY: help demo test check deps mysql docs clean
+.PHONY: help demo test conformance check deps mysql docs clean
 
 help:  ## Show this list
 	@echo "make TARGET, on Debian or Ubuntu, as root or with sudo:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is lost (FLAVOUR=mariadb or mysql)
 	@tools/setup.sh ops $(FLAVOUR)
@@ -22,6 +22,10 @@ demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is los
 test:  ## The whole test suite, on both database families
 	@tools/setup.sh dev mariadb mysql
 	@.venv/bin/python -m pytest $(ARGS)
+
+conformance:  ## The test suites of PyMySQL, SQLAlchemy and Django on a cluster, compared with plain PyMySQL
+	@tools/setup.sh dev mariadb mysql
+	@.venv/bin/python -m pytest -s $(ARGS) tests/conformance
 
 check:  ## Lint, types, import rules and unit tests: what to run before every commit, under a minute
 	@tools/setup.sh dev

@@ -12,3 +12,5 @@ from replclus.integrations.sqlalchemy import MySQLDialect_replclus
 
 MySQLDialect_replclus.driver = "pymysql"
 registry.register("mysql.replclus", "replclus.integrations.sqlalchemy", "MySQLDialect_replclus")
+# On MariaDB the suite changes the URL to this.
+registry.register("mariadb.replclus", "replclus.integrations.sqlalchemy", "MariaDBDialect_replclus")

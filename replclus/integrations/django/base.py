@@ -63,6 +63,12 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         assert self.connection is not None, "Django connects before it asks for a cursor"
         return CursorWrapper(self.connection.cursor())
 
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Where `atomic()` begins, so does what this process has written by then."""
+        if not autocommit and self.connection is not None:
+            self.connection.catch_up()
+        super()._set_autocommit(autocommit)
+
     def is_usable(self) -> bool:
         assert self.connection is not None, "Django asks only what it has opened"
         try:
