@@ -8,12 +8,18 @@ FLAVOUR ?= mariadb
 # Passed to pytest by `make test`, e.g. `make test ARGS="-k switchover"`. Files are spread over two workers, and the
 # tests of one file stay together, because they share servers.
 ARGS ?= -n 2 --dist loadfile
+# How many inputs `make fuzz` tries, and which ones.
+INPUTS ?= 1000000
+SEED ?= 1
+# How many random programs `make campaign-sessions` runs.
+SESSIONS ?= 1000
 
-.PHONY: help demo test conformance check deps mysql docs clean
+.PHONY: help demo test conformance check fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
+  campaign-sessions
 
 help:  ## Show this list
 	@echo "make TARGET, on Debian or Ubuntu, as root or with sudo:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is lost (FLAVOUR=mariadb or mysql)
 	@tools/setup.sh ops $(FLAVOUR)
@@ -34,6 +40,23 @@ check:  ## Lint, types, import rules and unit tests: what to run before every co
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python -m pytest -q -n 2 tests/unit tests/scenarios
+
+fuzz:  ## A million mutated statements through the classifier (INPUTS=1000000, SEED=1), and its growth with their length
+	@tools/setup.sh dev
+	.venv/bin/python -m tests.fuzz.routing $(INPUTS) $(SEED)
+
+campaign-failovers campaign-stale campaign-pool campaign-forks:
+	@tools/setup.sh dev mariadb mysql
+	@.venv/bin/python -m tests.load.campaign $(@:campaign-%=%)
+
+campaign-failovers:  ## Three kills and a freeze of the primary under 16 threads, audited, both families (4 min)
+campaign-stale:  ## 100,000 reads with replicas held back: is one ever stale? Both families (4 min)
+campaign-pool:  ## 50 threads for 5 minutes, a failover each 20 s: does anything leak? Both families (11 min)
+campaign-forks:  ## Processes forked off a program under load, both families (2 min)
+
+campaign-sessions:  ## SESSIONS=1000 random programs: do they meet the same as on one server? Both families (15 min)
+	@tools/setup.sh dev mariadb mysql
+	@SESSIONS=$(SESSIONS) .venv/bin/python -m pytest -q --timeout 7200 tests/integration/test_dbapi_differential.py
 
 deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL
 	@tools/setup.sh dev mariadb mysql

@@ -2,11 +2,14 @@
 
     .venv/bin/python benchmarks/classify.py
 
-Microseconds per statement, best of five rounds. `cached`: the statement was seen before; `cold`: it was not.
+Microseconds per statement, the best of several rounds; `cached`: the statement was seen before, the others were not. `ratio`
+is measured / promised. Exit code 1 if a promise is not kept.
 """
 
 from __future__ import annotations
 
+import sys
+import time
 import timeit
 from collections.abc import Callable
 
@@ -30,29 +33,34 @@ PROMISED = {"cached": 0.3, "short select": 10.0, "ORM select": 35.0, "64 KB inse
 
 
 def microseconds(call: Callable[[], object], number: int) -> float:
-    return min(timeit.repeat(call, number=number, repeat=5)) / number * 1e6
+    """Of processor time, in the best of the rounds: what others do on the machine must not count."""
+    return min(timeit.repeat(call, number=number, repeat=10, timer=time.process_time)) / number * 1e6
 
 
-def main() -> None:
+def main() -> int:
     cold = classifier(Flavour.MARIADB).afresh
     rows: list[tuple[str, float, float]] = [
         (
             "cached",
             microseconds(lambda: classify(SHORT, flavour=Flavour.MARIADB, sql_mode=""), 100_000),
-            microseconds(lambda: sqlparse.parse(SHORT), 200),
+            microseconds(lambda: sqlparse.parse(SHORT), 50),
         )
     ]
-    for name, sql, number in (("short select", SHORT, 5000), ("ORM select", ORM, 2000), ("64 KB insert", INSERT, 5000)):
+    for name, sql, number in (("short select", SHORT, 2000), ("ORM select", ORM, 1000), ("64 KB insert", INSERT, 5000)):
         rows.append(
             (
                 name,
                 microseconds(lambda sql=sql: cold(sql), number),  # type: ignore[misc]
-                microseconds(lambda sql=sql: _parsed(sql), 1 if len(sql) > 10_000 else 100),  # type: ignore[misc]
+                microseconds(lambda sql=sql: _parsed(sql), 1 if len(sql) > 10_000 else 20),  # type: ignore[misc]
             )
         )
-    print(f"{'µs per statement':<18}{'replclus':>10}{'promised':>10}{'sqlparse':>14}")
+    print(f"{'µs per statement':<18}{'replclus':>10}{'promised':>10}{'ratio':>8}{'sqlparse':>14}")
+    kept = True
     for name, ours, theirs in rows:
-        print(f"{name:<18}{ours:>10.2f}{PROMISED[name]:>10.1f}{theirs:>14.1f}")
+        ratio = ours / PROMISED[name]
+        kept = kept and ratio <= 1
+        print(f"{name:<18}{ours:>10.2f}{PROMISED[name]:>10.1f}{ratio:>8.2f}{theirs:>14.1f}{'' if ratio <= 1 else '  BROKEN'}")
+    return 0 if kept else 1
 
 
 def _parsed(sql: str) -> object:
@@ -64,4 +72,4 @@ def _parsed(sql: str) -> object:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -26,9 +26,12 @@ def _parent() -> Path:
 
 def _limit(group: Path, part: float) -> None:
     quota = round(part * PERIOD_US)
+    # The weights see to it that what else the machine does takes nothing away of it.
     if _is_v2():
         (group / "cpu.max").write_text(f"{quota} {PERIOD_US}")
+        (group / "cpu.weight").write_text("10000")
     else:
+        (group / "cpu.shares").write_text("262144")
         (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
         (group / "cpu.cfs_quota_us").write_text(str(quota))
 

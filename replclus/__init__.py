@@ -39,13 +39,18 @@ if TYPE_CHECKING:
 
     from replclus.dbapi import (
         Connection,
+        HintIgnored,
+        NoConnectionLeft,
+        NoReplica,
         OutcomeUnknown,
         Route,
         SessionLost,
         StatementRefused,
+        Statistics,
         TransactionLost,
         Unavailable,
         connect,
+        statistics,
     )
     from replclus.dbapi.mysqldb import install_as_MySQLdb
 
@@ -72,9 +77,12 @@ __all__ = [
     "Date",
     "DateFromTicks",
     "Error",
+    "HintIgnored",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
+    "NoConnectionLeft",
+    "NoReplica",
     "NotSupportedError",
     "OperationalError",
     "OutcomeUnknown",
@@ -82,6 +90,7 @@ __all__ = [
     "Route",
     "SessionLost",
     "StatementRefused",
+    "Statistics",
     "Time",
     "TimeFromTicks",
     "Timestamp",
@@ -94,6 +103,7 @@ __all__ = [
     "connect",
     "install_as_MySQLdb",
     "paramstyle",
+    "statistics",
     "threadsafety",
 ]
 

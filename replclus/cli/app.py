@@ -35,6 +35,8 @@ app.command("watchdog", short_help="See failures and repair them, until SIGTERM.
 app.command("switchover", short_help="Move the primary, planned.")(cluster.switchover)
 app.command("failover", short_help="Replace a primary that failed.")(cluster.failover)
 app.command("rejoin", short_help="Judge a quarantined server again.")(cluster.rejoin)
+app.command("drain", short_help="Send a replica no more reads.")(cluster.drain)
+app.command("undrain", short_help="Send it reads again.")(cluster.undrain)
 app.command("route", short_help="Say where a statement goes, and why.")(route.route)
 app.command("plan", short_help="What replicas would bring.")(plan.plan)
 app.add_typer(sandbox.app, name="sandbox", short_help="Real servers in one directory.")

@@ -1,4 +1,4 @@
-"""The commands that change a cluster: init, watchdog, switchover, failover, rejoin."""
+"""The commands that change a cluster: init, watchdog, switchover, failover, rejoin, drain, undrain."""
 
 from __future__ import annotations
 
@@ -97,6 +97,25 @@ def rejoin(
 ) -> None:
     """Judge a quarantined server again, and let it follow if its history allows that."""
     _perform(config, as_json, RequestKind.REJOIN, node, option="NODE")
+
+
+def drain(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The replica to work on.")],
+    config: Config = None,
+    as_json: Json = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if it is the last replica that serves reads.")] = False,
+) -> None:
+    """Send a replica no more reads; what it is doing, it finishes. It goes on replicating and may still take over."""
+    _perform(config, as_json, RequestKind.DRAIN, node, option="NODE", force=force)
+
+
+def undrain(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The replica that takes reads again.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Send a drained replica reads again."""
+    _perform(config, as_json, RequestKind.UNDRAIN, node, option="NODE")
 
 
 def _perform(

@@ -39,7 +39,10 @@ def route(
     if as_json:
         terminal.emit(answer)
     else:
-        terminal.out().print(Text.assemble((answer["target"], "bold"), f"  {answer['reason']}"), soft_wrap=True)
+        shown: list[str | tuple[str, str]] = [(answer["target"], "bold"), f"  {answer['reason']}"]
+        shown += [f"\nhint     {answer['hint']}"] if "hint" in answer else []
+        shown += [f"\nignored  {answer['hint_ignored']}, a hint of another router"] if "hint_ignored" in answer else []
+        terminal.out().print(Text.assemble(*shown), soft_wrap=True)
 
 
 def answer_lines(lines: Iterable[str], flavour: Flavour, sql_mode: str) -> None:

@@ -6,19 +6,22 @@ Here a statement waits: for a primary, for a fresh map, for a replica to catch u
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from weakref import WeakMethod
 
 from pymysql import err
 
 from replclus.dbapi.causality import Seen, check_token
-from replclus.dbapi.errors import TransactionLost, Unavailable
-from replclus.dbapi.failures import NOT_LET_IN, sentence
+from replclus.dbapi.errors import NoConnectionLeft, TransactionLost, Unavailable
+from replclus.dbapi.failures import is_sickness
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.mapping import ClusterMap, Node
 from replclus.dbapi.options import Options
 from replclus.dbapi.pool import Pool
+from replclus.dbapi.route import Routed
 from replclus.dbapi.turns import Turns
+from replclus.dbapi.waiting import ForWriter, for_cluster
 from replclus.dbapi.watcher import NodeState
 
 # How long a read waits for a replica to apply what its session has seen, before it goes to the primary.
@@ -43,6 +46,10 @@ class Backends:
         self.reader_state: NodeState | None = None
         self.turns = Turns(options, pool)
         self.seen: Seen | None = None
+        self._for_writer = ForWriter(pool, options)
+        # How many statements were answered, by route. Only this connection's thread writes to it.
+        self.statements: dict[Routed, int] = defaultdict(int)
+        self.watcher.tally.follow(self)
         self._token = options.causality_token
         self._followed = ""
         # The link on which this session has last read, while the position it saw there is not yet in `seen`.
@@ -50,6 +57,8 @@ class Backends:
         # That link broke before it could be asked.
         self._lost_place = False
         self.session = options.consistency == "session"
+        # The server that answered the last statement with an error, of which it can be asked more.
+        self.complained: Link | None = None
         # What the reader must be asked before the next read, in the same breath; empty if nothing.
         self.wait = ""
         self._held = WeakMethod(self.held)
@@ -65,24 +74,7 @@ class Backends:
         if watcher.map.primary is not None or watcher.map.replicas:
             watcher.used()
             return
-        deadline = self.deadline()
-
-        def known() -> bool:
-            return bool(watcher.map.primary or watcher.map.replicas) or watcher.all_asked()
-
-        if not watcher.wait_until(known, deadline) or not (watcher.map.primary or watcher.map.replicas):
-            self._raise_unreachable()
-
-    def _raise_unreachable(self) -> None:
-        """Say which nodes were tried and why each failed; if all of them refused our account, raise what they said."""
-        answers = [state.answer for state in list(self.watcher.states.values()) if state.answer is not None]
-        if any(answer.reached for answer in answers):
-            return
-        numbers = {answer.errno for answer in answers}
-        failures = "; ".join(self.watcher.failures())
-        if len(numbers) == 1 and numbers <= NOT_LET_IN:
-            raise err.OperationalError(numbers.pop(), failures)
-        raise Unavailable(f"no node of the cluster can be reached: {failures or 'none has answered yet'}")
+        for_cluster(watcher, self.deadline())
 
     def release(self) -> None:
         """Give both links back."""
@@ -90,6 +82,7 @@ class Backends:
             if link is not None:
                 self.pool.give_back(link)
         self.forget()
+        self.watcher.tally.settle(self)
 
     def forget(self) -> None:
         self.reader = self.writer = self.unplaced = None
@@ -101,13 +94,14 @@ class Backends:
             if link is not None:
                 link.discard()
         self.forget()
+        self.watcher.tally.settle(self)
 
     # The primary ----------------------------------------------------------------------------------------------------
 
     def drop_writer(self) -> None:
         if self.writer is not None:
             if self.unplaced is self.writer:
-                self.unplaced = None
+                self.lose_place()
             self.writer.discard()
             self.writer = None
 
@@ -124,7 +118,8 @@ class Backends:
             if fresh and not link.broken_off and not link.is_stale():
                 return link
             self.drop_writer()
-        self.writer = self._new_writer(deadline or self.deadline())
+        self.writer = self._for_writer.get(self.setup, deadline or self.deadline(), self._make_room)
+        self.writer.owner = self._held
         return self.writer
 
     def await_confirmation(self, since: float, deadline: float) -> None:
@@ -139,47 +134,29 @@ class Backends:
         def decided() -> bool:
             return bool(link.broken_off) or link.term != watcher.map.term or time.monotonic() < watcher.fresh_until
 
+        began = time.monotonic()
         watcher.alarm()
         decided_in_time = watcher.wait_until(decided, self.deadline())
+        watcher.tally.add("held", link.node.name, time.monotonic() - began)
         if decided_in_time and not link.broken_off and link.term == watcher.map.term:
             return link
         why = link.broken_off or ("another node is the primary" if decided_in_time else "no fresh map")
         self.drop_writer()
         raise TransactionLost(link.node.name, why)
 
-    def _new_writer(self, deadline: float) -> Link:
-        watcher, began, why = self.watcher, time.monotonic(), ""
-        since: float | None = None
-        while True:
-            now = watcher.map
-            usable = now.primary is not None and time.monotonic() < watcher.fresh_until
-            if not usable or (since is not None and not watcher.confirmed_since(since)):
-                waited_from = time.monotonic() if since is None else since
-                watcher.alarm()
-                if not watcher.wait_until(lambda moment=waited_from: watcher.confirmed_since(moment), deadline):  # type: ignore[misc]
-                    self._raise_unreachable()
-                    reason = watcher.why_no_primary or why or "the map is older than routing_ttl"
-                    raise Unavailable(f"no primary after {time.monotonic() - began:.1f} s: {reason}")
-                since = None
-                continue
-            assert now.primary is not None
-            try:
-                link = self.pool.take(now.primary, self.setup, term=now.term)
-            except (err.Error, OSError) as error:
-                if isinstance(error, err.Error) and error.args and error.args[0] in NOT_LET_IN:
-                    raise
-                why = f"{now.primary.name}: {sentence(error)}"
-                since = time.monotonic()
-                if since >= deadline:
-                    raise Unavailable(f"no primary after {since - began:.1f} s: {why}") from error
-                continue
-            link.writes, link.owner = True, self._held
-            return link
+    def _make_room(self, node: Node) -> None:
+        """Give up the reader, if it leads to `node`: whoever waits for a connection there must not hold another one."""
+        reader = self.reader
+        if reader is not None and reader.node == node and not reader.streaming and not reader.in_transaction:
+            self.leave_reader()
 
     # The replicas ---------------------------------------------------------------------------------------------------
 
-    def drop_reader(self) -> None:
+    def drop_reader(self, *, sick: bool = True) -> None:
+        """It broke, which speaks against its node if that is `sick`."""
         if self.reader is not None:
+            if sick and self.reader_state is not None and not self.reader.broken_off and not self.reader.killed:
+                self.watcher.failed(self.reader_state)
             if self.unplaced is self.reader and self.reader._sock is None:
                 self.unplaced = None
                 self._lost_place = True
@@ -187,10 +164,13 @@ class Backends:
             self.reader = None
         self.ready = False
 
-    def leave_reader(self) -> None:
-        """Put the reader back into the pool, its position noted."""
+    def leave_reader(self, *, for_primary: bool = False) -> None:
+        """Put the reader back into the pool, its position noted; the primary has whatever was seen, so it is not asked then."""
         if self.reader is not None:
-            self.place()
+            if for_primary and self.unplaced is self.reader:
+                self.unplaced, self._lost_place = None, True
+            if self.unplaced is self.reader:
+                self.place()
             self.pool.give_back(self.reader)
             self.reader = None
         self.ready = False
@@ -246,37 +226,52 @@ class Backends:
 
     def read_along(self, link: Link, sql: str | bytes) -> bool:
         """Send `wait` and a read in one round trip. False if the position was not reached in time: then nothing was read."""
-        wait, self.wait = self.wait, ""
+        wait, self.wait, began = self.wait, "", time.monotonic()
         if link.query_after(wait, link.speech.waited, sql):
             self.ready = True
+            self.watcher.tally.add("waited", link.node.name, time.monotonic() - began)
             return True
+        if link.in_transaction:
+            # Without autocommit the read has opened one, over a snapshot that is too old, and nothing of it was shown.
+            link.queries("ROLLBACK")
         if self.reader_state is not None:
-            self.reader_state.behind_until = time.monotonic() + BEHIND_FOR_S
+            self._behind(self.reader_state, began)
         return False
 
     def _reach(self, state: NodeState, current: ClusterMap, *, along: bool, patient: bool) -> Link | None:
         """A link to this replica, caught up with the session; None if it cannot be had."""
-        link = self.reader
+        link, primary = self.reader, current.primary == state.node
         try:
             if link is None or link.node.address != state.node.address:
-                self.leave_reader()
+                self.leave_reader(for_primary=primary)
                 link = self.pool.take(state.node, self.setup, term=current.term)
+                if primary and self.session and not self._still_primary(link):
+                    return None
             elif link.term != current.term or link.is_stale():
                 link = self.pool.take(state.node, self.setup, term=current.term)
                 self._replace_reader(link)
             self.reader, self.reader_state, link.owner = link, state, self._held
-            if self.session and not self._caught_up(link, state, along=along, patient=patient):
+            link.side = "primary" if primary else "replica"
+            if self.session and not primary and not self._caught_up(link, state, along=along, patient=patient):
                 return None
         except Unavailable:
             raise
         except (err.Error, OSError) as error:
-            if isinstance(error, err.Error) and error.args and error.args[0] in NOT_LET_IN - {1045, 1130}:
-                raise
-            self.drop_reader()
-            self.watcher.alarm()
+            self.drop_reader(sick=False)
+            if is_sickness(error) and not (isinstance(error, NoConnectionLeft) and error.here):
+                self.watcher.failed(state)
+                self.watcher.alarm()
             return None
         self.ready = not self.turns.bounded and not self.wait
         return link
+
+    def _still_primary(self, link: Link) -> bool:
+        """Before a session reads on the primary what it has not read elsewhere: is it one? Our map may be a moment too old."""
+        if str(link.scalar("SELECT @@global.read_only")).upper() in ("0", "OFF"):
+            return True
+        self.pool.give_back(link)
+        self.watcher.alarm()
+        return False
 
     # Causality ------------------------------------------------------------------------------------------------------
 
@@ -295,10 +290,17 @@ class Backends:
         if along:
             self.wait = wait
             return True
+        began = time.monotonic()
         if link.scalar(wait) == link.speech.waited:
+            self.watcher.tally.add("waited", state.node.name, time.monotonic() - began)
             return True
-        state.behind_until = time.monotonic() + BEHIND_FOR_S
+        self._behind(state, began)
         return False
+
+    def _behind(self, state: NodeState, began: float) -> None:
+        now = time.monotonic()
+        state.behind_until = now + BEHIND_FOR_S
+        self.watcher.tally.add("behind", state.node.name, now - began)
 
     def _seen(self) -> Seen:
         if self.seen is None:
@@ -327,10 +329,17 @@ class Backends:
             state = self.watcher.states.get(link.node.address)
             if link._sock is None or state is None or state.silent_since is not None:
                 raise err.OperationalError(2013, "nothing can be asked there now")
-            self._seen().reached(link.scalar(link.speech.position))
+            position = link.scalar(link.speech.position)
+            self._seen().reached(position)
+            # Newer than what the watcher has heard: if nobody else has got so far, this one still may be read.
+            state.applied = position
         except (err.Error, OSError):
             self._lost_place = True
             self._place_by_primary()
+
+    def lose_place(self) -> None:
+        """What we have seen last, or written, was on a link that can tell us no position any more."""
+        self.unplaced, self._lost_place, self.ready = None, True, False
 
     def _place_by_primary(self) -> None:
         """The link on which we last read is gone; whatever it had shown, the primary has it too."""
@@ -338,8 +347,12 @@ class Backends:
         self._seen().reached(link.scalar(link.speech.position))
         self._lost_place = False
 
-    def note_write(self, link: Link) -> None:
-        """A statement on the primary was answered: take the GTID if it came with one."""
+    def note_write(self, link: Link, *, shows: bool = False) -> None:
+        """A statement on the primary was answered: take the GTID if it came with one. Else, if the answer `shows` what is there,
+        that may be more than any replica has: the reader must be looked at again.
+        """
+        if shows and link.gtid is None and self.session:
+            self.unplaced, self.ready = link, False
         if link.gtid is not None:
             self._seen().wrote(link.gtid)
             self.watcher.latest.wrote(link.gtid)

@@ -18,6 +18,7 @@ from pymysql import err
 from pymysql.charset import charset_by_name
 from pymysql.cursors import Cursor
 
+from replclus.dbapi.counting import Statistics
 from replclus.dbapi.cursors import cursor_class
 from replclus.dbapi.errors import Unavailable
 from replclus.dbapi.explaining import explain
@@ -26,7 +27,7 @@ from replclus.dbapi.link import Link, preferred_tls
 from replclus.dbapi.options import Options, read_options
 from replclus.dbapi.outcome import Outcome
 from replclus.dbapi.private import Base
-from replclus.dbapi.registry import pool_for
+from replclus.dbapi.registry import gather, pool_for
 from replclus.dbapi.route import Route, Routed
 from replclus.dbapi.session import Session
 from replclus.dbapi.wire import AUTOCOMMIT
@@ -93,7 +94,7 @@ class Connection(Base):
         self._no_backslashes = NO_BACKSLASH_ESCAPES if "NO_BACKSLASH_ESCAPES" in self._sql_mode else 0
         # By this flag PyMySQL escapes the arguments of the first statement.
         self.server_status |= self._no_backslashes
-        self._read_mode()
+        self._read_mode(session)
         self.host_info = "cluster " + ",".join(node.name for node in self._options.seeds)
         self._session = session
 
@@ -146,8 +147,12 @@ class Connection(Base):
         verdict = self._classify(template)
         try:
             link = session.run(verdict, sql, unbuffered)
+        except err.Error:
+            session.failed(verdict)
+            raise
         finally:
             self._routed = session.routed
+        session.backends.statements[session.routed] += 1  # type: ignore[index]  # a statement that ran has a route
         self._result = link._result
         self._affected_rows = link._affected_rows
         status = self.server_status = link.server_status
@@ -174,14 +179,13 @@ class Connection(Base):
             session.leave_parent()
 
     def _mode_changed(self, link: Link, status: int) -> None:
-        # Not escaped text, but words: the server's own list.
-        self._sql_mode = str(link.scalar("SELECT @@session.sql_mode"))
-        link._result = self._result
+        if link.told_mode is not None:
+            self._sql_mode, link.told_mode = link.told_mode, None
         self._no_backslashes = status & NO_BACKSLASH_ESCAPES
-        self._read_mode()
+        self._read_mode(self._alive())
 
-    def _read_mode(self) -> None:
-        self._classify = classifier(self._flavour, self._sql_mode)
+    def _read_mode(self, session: Session) -> None:
+        self._classify = session.classify = classifier(self._flavour, self._sql_mode)
 
     @overload
     def cursor(self, cursor: None = None) -> Any: ...  # connect(cursorclass=…) decides
@@ -315,6 +319,11 @@ class Connection(Base):
         """
         self._alive().backends.follow()
 
+    def statistics(self) -> Statistics:
+        """The statements of this connection, counted by node, target and reason; the rest counts for its whole cluster."""
+        backends = self._alive().backends
+        return gather(backends.watcher, backends.statements)
+
     def outcome(self) -> Outcome:
         """What became of the last write: `committed`, `not_committed`, or `unknown` if nobody can tell (yet).
 
@@ -329,10 +338,14 @@ def connect(**keywords: Any) -> Connection:
     `cluster`: path of replclus.toml, or `mysql+replclus://user:password@h1,h2,h3/schema?option=value`. Without it, and with
     `host`, that one server is asked for the map; without both, the file is found as the command line finds it.
     `consistency`: "session" (default), "eventual", "strong", or "bounded" with `max_lag_ms`.
-    `balance`: how reads are spread. `split_transactions`: with autocommit off, reads before the first write of a
-    transaction go to a replica. `failover_timeout`: seconds a statement may be held while there is no primary.
+    `balance`: how reads are spread. `primary_reads`: "never" (default), "when_idle", "always": the primary takes reads too.
+    `replica_required`: a read that no replica can serve raises NoReplica instead of going to the primary.
+    `split_transactions`: with autocommit off, reads before the first write of a transaction go to a replica.
+    `failover_timeout`: seconds a statement may be held while there is no primary, or no free connection to it.
     `track_outcome`: writes are tracked, so that it is known what became of one whose answer was lost; an autocommit
     write then takes two round trips. `causality_token`: read at least what another connection has seen.
+    `max_connections`, `pool_size`, `max_lifetime`: physical connections per node, open at most, kept at rest at most, and the
+    seconds after which one is replaced. docs/connect.md has the defaults, what is counted, and every refusal.
 
     TypeError for an unknown keyword, ValueError or ConfigError for a wrong value, pymysql.err.OperationalError if no node can
     be reached.

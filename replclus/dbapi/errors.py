@@ -4,9 +4,13 @@
     ├── OutcomeUnknown      2013, 08007: a write was sent and may or may not have been executed. Never repeat it blindly
     ├── TransactionLost     1213, 40001: the transaction was rolled back by a failure: run it again from its start
     ├── SessionLost         2013: what the session kept on one server is gone. The statement was not executed
+    ├── NoConnectionLeft    1040: no connection to a node is free, and none became free in time. Nothing was executed
     └── Unavailable         2003: no server could be asked in time. Nothing was executed
+        └── NoReplica       2003: no replica serves this read, and replica_required=True forbids the primary
     pymysql.err.NotSupportedError
     └── StatementRefused    1235: administration of one server, which does not go through a router
+    UserWarning
+    └── HintIgnored         a hint of another router, which means nothing here
 
 1213 is what servers answer to a deadlock victim, and says the same: all of the transaction is undone, the connection is
 fine, try again. Code that repeats deadlocked transactions therefore survives failovers without a change.
@@ -63,8 +67,29 @@ class Unavailable(err.OperationalError, ReplclusError):
         super().__init__(2003, message, sqlstate="08001")
 
 
+class NoReplica(Unavailable):
+    """No replica could take a read that must not go to the primary."""
+
+    def __init__(self, why: str, waited_s: float) -> None:
+        super().__init__(
+            f"no replica serves this read after {waited_s:.1f} s, and replica_required=True keeps it off the primary: {why}"
+        )
+
+
+class NoConnectionLeft(err.OperationalError, ReplclusError):
+    """Every connection that the pool (`here`), or the server, allows is in use. The statement was not executed."""
+
+    def __init__(self, node: str, why: str, *, here: bool) -> None:
+        super().__init__(1040, f"no connection to {node} is left: {why}", sqlstate="08004")
+        self.here = here
+
+
 class StatementRefused(err.NotSupportedError, ReplclusError):
     """The statement administers one server. It was not sent."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(1235, reason, sqlstate="0A000")
+
+
+class HintIgnored(UserWarning):
+    """A comment in a statement says what another router understands and this one does not. Given once per hint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replclus.dbapi.catalogue import settled
 from replclus.dbapi.route import Routed
 from replclus.dbapi.session import Session
 from replclus.routing import Classified, decide
@@ -9,7 +10,10 @@ from replclus.routing import Classified, decide
 
 def explain(session: Session, verdict: Classified) -> Routed:
     """Node, role and reason, if nothing fails on the way. The node is empty where a balancer would choose one."""
-    to, backends = decide(verdict, session.state()), session.backends
+    backends = session.backends
+    if session.free:
+        verdict = settled(verdict, backends, asks=False)
+    to = decide(verdict, session.state())
     primary, reader = backends.watcher.map.primary, backends.reader
     on_primary = primary.name if primary is not None else ""
     match to.role:

@@ -6,14 +6,17 @@ from enum import Enum
 
 from pymysql import err
 
-# A read-only server refused to write (1290, 1836), or a read-only transaction did (1792).
-REFUSED = frozenset({1290, 1836, 1792})
+# A read-only server refused to write, or (1792) a read-only transaction did.
+READ_ONLY_SERVER = frozenset({1290, 1836})
+REFUSED = READ_ONLY_SERVER | {1792}
 # The server ends the session: it shuts down (1053), somebody killed the connection (1927 on MariaDB), it goes offline (3032).
 ENDING = frozenset({1053, 1927, 3032})
 # The server had closed the session before the statement came: too long idle (4031).
 CLOSED_BEFORE = frozenset({4031})
 # At connecting: this account will not get in, now or in a second.
 NOT_LET_IN = frozenset({1044, 1045, 1049, 1130, 1698, 1820, 3118, 4151})
+# At connecting: the server has as many connections as it takes (1040), or as this account may have (1203, 1226).
+NO_ROOM = frozenset({1040, 1203, 1226})
 
 _OPTION_PREVENTS = 1290
 _NOT_SENT = frozenset({0, 2006})
@@ -48,6 +51,14 @@ def fate_of(error: BaseException, *, broken: bool) -> Fate:
     if isinstance(error.__context__, TimeoutError):
         return Fate.TIMED_OUT
     return Fate.UNKNOWN
+
+
+def is_sickness(error: BaseException) -> bool:
+    """Does this error, met on the way to a node, speak of the node? Otherwise it is about the account, or what it asked for."""
+    if not isinstance(error, err.MySQLError):
+        return True
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    return number == 0 or 2000 <= number < 3000 or number in NO_ROOM | ENDING | REFUSED
 
 
 def sentence(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakMethod
@@ -53,14 +53,26 @@ class Link(Wire):
     killed: bool
     owner: WeakMethod[Callable[[], tuple[Link, ...]]] | None
     writes: bool
+    side: str
     idle: bool
     connected_at: float
     idle_since: float
     _poll: select.poll
 
     @classmethod
-    def to(cls, node: Node, term: tuple[int, int], options: Mapping[str, Any], setup: Setup) -> Link:
-        """Connect to `node`. `options` are pymysql.connect's, without the address and without what `setup` holds."""
+    def to(
+        cls,
+        node: Node,
+        term: tuple[int, int],
+        options: Mapping[str, Any],
+        setup: Setup,
+        *,
+        attend: Callable[[Link], object] | None = None,
+    ) -> Link:
+        """Connect to `node`. `options` are pymysql.connect's, without the address and without what `setup` holds.
+
+        `attend` is told of the link before it connects, so that a server that hangs in the middle of it can be given up.
+        """
         link = cls(
             **options,
             host=node.host,
@@ -75,9 +87,14 @@ class Link(Wire):
         link.client_flag |= CLIENT_SESSION_TRACK
         link.node, link.term, link.setup = node, term, setup
         link.broken_off = ""
-        link.dirty = link.writes = link.idle = link.killed = False
-        link.owner = None
-        link.connect()
+        link.dirty = link.writes = link.killed = False
+        # Nobody's yet, like one at rest.
+        link.idle, link.owner, link.side = True, None, "replica"
+        if attend is not None:
+            attend(link)
+        with link.patience(link.connect_timeout):
+            link.connect()
+        link.idle = False
         link.connected_at = link.idle_since = time.monotonic()
         link.speech = speech_of(link.server_version)
         link._poll = select.poll()
@@ -203,6 +220,21 @@ class Link(Wire):
         """Rows of an unbuffered result, or further results, are still to be read."""
         result = self._result
         return result is not None and bool(result.unbuffered_active or result.has_next)
+
+    @contextlib.contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Wait for answers only this long, where PyMySQL would wait for ever."""
+        before = self._read_timeout
+        self._read_timeout = min(before or seconds, seconds)
+        try:
+            yield
+        finally:
+            self._read_timeout = before
+
+    def check(self, seconds: float) -> None:
+        """err.Error, with the link closed, if it does not answer within `seconds`."""
+        with self.patience(seconds):
+            self.ping(reconnect=False)
 
     def is_stale(self) -> bool:
         """True if the server has hung up, or said something that nobody asked for, which it does only to say good-bye.

@@ -93,7 +93,7 @@ def read_options(keywords: Mapping[str, Any]) -> Options:
     given = _renamed(keywords)
     cluster = given.pop("cluster", None)
     state_dir: Path | None = None
-    if isinstance(cluster, str) and "://" in cluster:
+    if isinstance(cluster, str) and ("://" in cluster or cluster.startswith(("mysql+", "mariadb+"))):
         given = {**_from_url(cluster), **given}
         seeds: tuple[Node, ...] = given.pop("seeds")
     elif cluster is not None or not (given.get("host") or given.get("unix_socket")):

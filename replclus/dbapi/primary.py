@@ -7,6 +7,7 @@ transaction it belonged to was not committed. A write that was sent and not answ
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -21,14 +22,22 @@ from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
 from replclus.dbapi.outcome import Ledger, Outcome
 from replclus.dbapi.private import Result
-from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
+from replclus.dbapi.wire import AUTOCOMMIT, IN_READ_ONLY, IN_TRANSACTION
+from replclus.routing import Holds
 
 DEADLOCKS_MAX = 5
+# A server that becomes read-only refuses a little earlier than it says so. For longer than this it is no such moment.
+REFUSED_S_MAX = 2.0
 _INSERT_ID = re.compile(
     r"\blast_insert_id\s*\(\s*\)|@@(?:(?:session|local)\s*\.\s*)?`?(?:identity|last_insert_id)\b", re.IGNORECASE
 )
 
 Send = Callable[[Link], object]
+
+
+def asks_insert_id(sql: str | bytes) -> bool:
+    """Whether `sql` may ask for what the connection that inserted last knows."""
+    return _INSERT_ID.search(sql if isinstance(sql, str) else sql.decode("latin-1")) is not None
 
 
 @dataclass(slots=True)
@@ -47,8 +56,8 @@ class Primary:
         self.backends = backends
         self.ledger = ledger
         self.transaction: Transaction | None = None
-        # Why the session depends on this very connection; empty if it does not.
-        self.pinned = ""
+        # Why the session depends on this very connection, if it does.
+        self.holds = Holds()
         # The connection that knows what LAST_INSERT_ID() is, as far as the session has made it anything.
         self._inserted_on: Link | None = None
         self._outcome: Outcome = "not_committed"
@@ -63,9 +72,7 @@ class Primary:
             self._inserted_on = link
         backends = self.backends
         link.dirty = True
-        if backends.session and link.gtid is None:
-            backends.unplaced = link
-        backends.note_write(link)
+        backends.note_write(link, shows=True)
         if not reads:
             self._outcome = "committed"
         if link.server_status & IN_TRANSACTION:
@@ -85,6 +92,7 @@ class Primary:
         backends = self.backends
         deadline: float | None = None
         refused_in: tuple[int, int] | None = None
+        refused_at = 0.0
         while True:
             link = self.link(deadline)
             if self._inserted_on is not None and link is not self._inserted_on:
@@ -95,27 +103,43 @@ class Primary:
                 send(link)
             except err.Error as error:
                 fate = fate_of(error, broken=link._sock is None)
-                if fate is Fate.ANSWERED or (fate is Fate.REFUSED and refused_in == link.term):
-                    link.dirty = True
-                    backends.note_write(link)
+                # In a transaction that was begun READ ONLY the refusal is meant for the application.
+                again = refused_in == link.term and time.monotonic() - refused_at > REFUSED_S_MAX
+                if fate is Fate.ANSWERED or (fate is Fate.REFUSED and (again or link.server_status & IN_READ_ONLY)):
+                    self._answered(link)
                     raise
                 asked_at = time.monotonic()
                 deadline = deadline or backends.deadline()
                 self._judge(error, fate, link, repeatable=repeatable, undoable=undoable)
+                backends.watcher.tally.add("retried", link.node.name)
                 backends.watcher.alarm()
                 if fate is Fate.REFUSED:
-                    # Once more, but only after the node that calls itself primary has said so later than this refusal.
-                    refused_in = link.term
+                    # Again, but only after the node that calls itself primary has said so later than this refusal.
+                    if refused_in != link.term:
+                        refused_in, refused_at = link.term, asked_at
                     backends.await_confirmation(asked_at, deadline)
             else:
                 return link
+
+    def _answered(self, link: Link) -> None:
+        """With an error. With autocommit off that may have opened a transaction, of which only the server can tell."""
+        link.dirty = True
+        self.backends.note_write(link)
+        self.backends.complained = link
+        if link.in_transaction and self.transaction is None:
+            # If it breaks here, the transaction that there may be is gone too.
+            with contextlib.suppress(err.Error):
+                link.ping(reconnect=False)
+            if link.in_transaction:
+                # What failed may have been a procedure, half done.
+                self.transaction = Transaction(statements=1, wrote=True)
 
     def _without_insert_id(self, sql: str | bytes) -> None:
         """SessionLost if the statement asks for the id of an insert that was made on a connection that is gone: it would be
         told 0, and put that where the id belongs.
         """
         assert self._inserted_on is not None
-        if _INSERT_ID.search(sql if isinstance(sql, str) else sql.decode("latin-1")):
+        if asks_insert_id(sql):
             node = self._inserted_on.node.name
             raise SessionLost(
                 node, "the connection was replaced", "LAST_INSERT_ID(), for which cursor.lastrowid is a safe substitute"
@@ -135,8 +159,8 @@ class Primary:
             self.lose()
             self._outcome, self._lost = "unknown", link
             raise OutcomeUnknown(node, why) from error
-        if self.pinned:
-            pinned = self.pinned
+        if self.holds:
+            pinned = self.holds.why
             self.lose()
             raise SessionLost(node, why, pinned) from error
         if fate is Fate.TIMED_OUT or (link.killed and not certain):
@@ -152,13 +176,13 @@ class Primary:
             link = backends.get_writer(deadline)
         except TransactionLost:
             started = current is not None and current.statements > 0
-            if started or self.pinned:
+            if started or self.holds:
                 self.lose()
                 raise
             link = backends.get_writer(deadline)
         if link is not held:
-            if self.pinned and held is not None:
-                pinned = self.pinned
+            if self.holds and held is not None:
+                pinned = self.holds.why
                 self.lose()
                 raise SessionLost(held.node.name, "the connection is closed", pinned)
             if current is not None and current.begin is not None:
@@ -168,7 +192,7 @@ class Primary:
     def lose(self) -> None:
         """The transaction, and what else the connection held, is gone; nothing of it was committed."""
         self.transaction = None
-        self.pinned = ""
+        self.holds.clear()
         self._outcome = "not_committed"
 
     # Transactions ---------------------------------------------------------------------------------------------------
@@ -192,7 +216,8 @@ class Primary:
             link.query(sql)
             return self._ended(link, "not_committed")
         try:
-            if self.ledger is not None and current.wrote:
+            if self.tracks(link) and current.wrote:
+                assert self.ledger is not None
                 self.ledger.commit(link)
             else:
                 link.query(sql)
@@ -208,9 +233,7 @@ class Primary:
     def _ended(self, link: Link, outcome: Outcome) -> Link:
         backends = self.backends
         link.dirty = True
-        if backends.session and link.gtid is None:
-            backends.unplaced = link
-        backends.note_write(link)
+        backends.note_write(link, shows=True)
         # COMMIT AND CHAIN opens the next one at once.
         self.transaction = Transaction(begin="BEGIN") if link.in_transaction else None
         self._outcome = outcome
@@ -252,6 +275,10 @@ class Primary:
         return self._ended(link, "not_committed")
 
     # Tracked writes -------------------------------------------------------------------------------------------------
+
+    def tracks(self, link: Link) -> bool:
+        """Whether a token can be written in the transaction that is open on `link`, or that would be begun there."""
+        return self.ledger is not None and not self.holds.forbids_transactions and not link.server_status & IN_READ_ONLY
 
     def send_tracked(self, link: Link, sql: str | bytes) -> None:
         """An autocommit write as a transaction with a token. The link's result is the statement's own.
@@ -313,4 +340,7 @@ class Primary:
         """What became of the last write, by the best evidence there is."""
         if self._outcome == "unknown" and self._lost is not None and self.ledger is not None and self.ledger.pending:
             self._outcome = self.ledger.resolve(self.backends, self._lost, self.backends.deadline())
+            if self._outcome == "committed":
+                # It is our own write, and its GTID was in the answer that did not come.
+                self.backends.lose_place()
         return self._outcome

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         _affected_rows: int
         _next_seq_id: int
         _closed: bool
+        connect_timeout: float
         protocol_version: int
         server_status: int
 

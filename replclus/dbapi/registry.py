@@ -12,9 +12,11 @@ import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from replclus.dbapi.counting import Links, Statistics
 from replclus.dbapi.mapping import Node
 from replclus.dbapi.options import Options
 from replclus.dbapi.pool import Pool
+from replclus.dbapi.route import Routed
 from replclus.dbapi.watcher import Watcher
 
 # What makes no difference to whom one talks to, and so to what a watcher learns.
@@ -30,7 +32,7 @@ _pools: dict[Hashable, Pool] = {}
 
 def pool_for(options: Options) -> Pool:
     """The pool of these options, made if there is none."""
-    key = _key(options.seeds, options.links)
+    key = (_key(options.seeds, options.links), options.bounds)
     pool = _pools.get(key)
     if pool is not None:
         return pool
@@ -40,8 +42,28 @@ def pool_for(options: Options) -> Pool:
             watcher_key = _key(options.seeds, access)
             if watcher_key not in _watchers:
                 _watchers[watcher_key] = Watcher(options.seeds, access)
-            _pools[key] = Pool(_watchers[watcher_key], options.links)
+            _pools[key] = Pool(_watchers[watcher_key], options.links, options.bounds)
         return _pools[key]
+
+
+def gather(watcher: Watcher, statements: Mapping[Routed, int] | None = None) -> Statistics:
+    """What is counted for the cluster of `watcher`; `statements` instead of those of all its connections."""
+    pool: dict[str, Links] = {}
+    for one in [one for one in _pools.copy().values() if one.watcher is watcher]:
+        for node, (idle, in_use) in one.counts().items():
+            before = pool.get(node, Links())
+            pool[node] = Links(before.idle + idle, before.in_use + in_use)
+    return Statistics(
+        cluster=watcher.cluster_id,
+        statements=watcher.tally.statements() if statements is None else dict(statements),
+        counts=watcher.tally.counts(),
+        pool=pool,
+    )
+
+
+def statistics() -> tuple[Statistics, ...]:
+    """What this process has met so far: one for each cluster and account that it connects to. A forked child begins anew."""
+    return tuple(gather(watcher) for watcher in _watchers.copy().values())
 
 
 def shut_down() -> None:

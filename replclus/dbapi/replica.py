@@ -16,6 +16,7 @@ from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import TransactionLost
 from replclus.dbapi.failures import Fate, fate_of, sentence
 from replclus.dbapi.link import Link
+from replclus.dbapi.waiting import for_replica
 
 # A read that was under way when its connection broke is sent again this often.
 RESENDS_MAX = 2
@@ -31,6 +32,8 @@ class Replica:
         # A transaction is open on the reader: an explicit READ ONLY one, or an implicit one that has shown rows.
         self.read_only = False
         self.shown = False
+        # The statement that began the READ ONLY one.
+        self.begun: str | bytes = ""
 
     @property
     def in_transaction(self) -> bool:
@@ -43,7 +46,7 @@ class Replica:
 
         None: no replica can do it now, or this one refused it as a write: the primary must.
         """
-        deadline, cut = self.backends.deadline(), 0
+        began, deadline, cut = time.monotonic(), self.backends.deadline(), 0
         while True:
             if failed is not None:
                 link, error = failed
@@ -54,12 +57,18 @@ class Replica:
                     self.backends.drop_reader()
                     self.shown = self.read_only = False
                 if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
+                    self.backends.complained = link
                     raise error
                 self.forget(link, sentence(error))
                 cut += fate is Fate.UNKNOWN
                 if link.killed or cut > RESENDS_MAX or time.monotonic() >= deadline:
                     raise error
+                failed = None
+                self.backends.watcher.tally.add("retried", link.node.name)
             reader = self.backends.get_reader(patient=patient)
+            if reader is None and self.backends.options.replica_required:
+                for_replica(self.backends.watcher, began, deadline)
+                continue
             if reader is None:
                 return None
             try:
@@ -89,7 +98,7 @@ class Replica:
         """START TRANSACTION READ ONLY. None if no replica serves it now."""
         link = self.read(lambda link: link.query(sql))
         if link is not None:
-            self.read_only, self.shown = True, False
+            self.read_only, self.shown, self.begun = True, False, sql
         return link
 
     def end(self) -> None:

@@ -9,19 +9,22 @@ from dataclasses import replace
 from pymysql import err
 
 from replclus.dbapi.backends import Backends
+from replclus.dbapi.catalogue import heard, settled
 from replclus.dbapi.errors import StatementRefused, TransactionLost
-from replclus.dbapi.failures import Fate, fate_of, sentence
+from replclus.dbapi.failures import READ_ONLY_SERVER, Fate, fate_of, sentence
+from replclus.dbapi.hinted import warn_ignored
 from replclus.dbapi.killing import end_connection, understood
 from replclus.dbapi.link import Link, Setup
 from replclus.dbapi.options import Options
 from replclus.dbapi.outcome import Ledger
 from replclus.dbapi.pool import Pool
-from replclus.dbapi.primary import Primary
+from replclus.dbapi.primary import Primary, asks_insert_id
 from replclus.dbapi.private import Result
 from replclus.dbapi.replica import Replica
 from replclus.dbapi.route import Routed
 from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
-from replclus.routing import Classified, Destination, SessionState, StatementKind, Target, decide
+from replclus.model.spec import Flavour
+from replclus.routing import NO_ANSWER, Classified, Destination, SessionState, StatementKind, Target, classifier, decide
 from replclus.routing.router import Side
 
 # Session statements are replayed on every new backend. Beyond this many the session stays on the primary instead.
@@ -32,6 +35,8 @@ _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
 _A_READ = Classified(Target.REPLICA, "a plain read", StatementKind.READ, is_select_like=True)
 # Done on one side now and on the other before it is used.
 _SHARED = frozenset({StatementKind.USE, StatementKind.SET_SESSION, StatementKind.SET_USER_VARIABLE, StatementKind.SET_AUTOCOMMIT})
+# A replica would do these, and its locks mean nothing.
+_NOT_ON_A_REPLICA = frozenset({StatementKind.LOCK, StatementKind.UNLOCK, StatementKind.LOCKING_READ})
 _SHAPES = frozenset(
     {
         StatementKind.BEGIN,
@@ -60,6 +65,8 @@ class Session:
         self._isolation: str | None = None
         self._replayed: dict[tuple[str, ...], str | bytes] = {}
         self.free = False
+        # The connection changes it with the sql_mode.
+        self.classify = classifier(Flavour.MARIADB)
         self._look_around()
 
     def state(self) -> SessionState:
@@ -70,7 +77,7 @@ class Session:
             transaction_read_only=self.replica.read_only,
             autocommit=setup.autocommit is not False,
             split_transactions=self.options.split_transactions,
-            pinned_to="primary" if self.primary.pinned or self._shaped else None,
+            pinned_to="primary" if self.primary.holds or self._shaped else None,
             consistency=self.options.consistency,
             isolation=self._isolation,
             schema=setup.database,
@@ -91,6 +98,8 @@ class Session:
                 or (backends.ready and backends.turns.left > 0 and backends.map is backends.watcher.map)
             ):
                 link = backends.get_reader(along=verdict.is_select_like and not unbuffered and len(sql) < ALONG_MAX)
+                if link is None and self.options.replica_required:
+                    return self._read(verdict, verdict.reason, sql, unbuffered)
                 if link is None:
                     return self._on_primary(verdict, sql, unbuffered, "no replica serves this read now")
             try:
@@ -104,11 +113,29 @@ class Session:
             backends.unplaced = self.last = link
             if link.server_status & IN_TRANSACTION:
                 self.replica.shown = True
-            self.routed = (link.node.name, "replica", verdict.reason)
+            self.routed = (link.node.name, link.side, verdict.reason)
             return link
-        return self._elsewhere(verdict, sql, unbuffered)
+        schema = self.backends.setup.database
+        link = self._elsewhere(verdict, sql, unbuffered)
+        if verdict.pins or self.primary.holds:
+            self._keep_account(verdict, sql, link, schema)
+        return link
+
+    def _keep_account(self, verdict: Classified, sql: str | bytes, link: Link, schema: str | None) -> None:
+        """Of what the session holds on its connection to the primary. A session that holds something is pinned to it."""
+        rows = link._result.rows if link._result is not None else None
+        answer = rows[0][0] if rows and len(rows) == len(rows[0]) == 1 else NO_ANSWER
+        text = sql if isinstance(sql, str) else sql.decode(link.encoding, "replace")
+        self.primary.holds.note(verdict, text, self.classify.mode, self.classify.flavour, answer, schema)
+        self._look_around()
 
     def _elsewhere(self, verdict: Classified, sql: str | bytes, unbuffered: bool) -> Link:
+        if verdict.hint is not None and verdict.hint.ignored is not None:
+            warn_ignored(verdict.hint.ignored)
+        if verdict.functions and self.free:
+            verdict = settled(verdict, self.backends)
+        if self.replica.read_only and (verdict.pins or verdict.kind in _NOT_ON_A_REPLICA or asks_insert_id(sql)):
+            self._leave_replica(verdict)
         to = decide(verdict, self.state())
         if to.role == "refuse":
             raise StatementRefused(to.reason)
@@ -129,7 +156,12 @@ class Session:
     def _on_replica(self, verdict: Classified, reason: str, sql: str | bytes, unbuffered: bool) -> Link:
         if self.replica.read_only and self.backends.reader is not None:
             # Whatever comes inside of a READ ONLY transaction is answered by the server that has it.
-            return self._here(self.backends.reader, reason, sql, unbuffered)
+            try:
+                return self._here(self.backends.reader, reason, sql, unbuffered)
+            except err.OperationalError as error:
+                if error.args[0] in READ_ONLY_SERVER:
+                    raise err.OperationalError(1792, "Cannot execute statement in a READ ONLY transaction.") from error
+                raise
         return self._read(verdict, reason, sql, unbuffered)
 
     def _read(
@@ -163,19 +195,25 @@ class Session:
     def _here(self, link: Link, reason: str, sql: str | bytes, unbuffered: bool) -> Link:
         """On this link or not at all."""
         link.dirty = True
+        self.backends.complained = link
         link.query(sql, unbuffered)
         return self._at(link, reason)
 
+    def failed(self, verdict: Classified) -> None:
+        """A statement raised: what is asked about it goes to the server that refused it."""
+        link, self.backends.complained = self.backends.complained, None
+        if link is not None:
+            self._at(link, verdict.reason)
+
     def _at(self, link: Link, reason: str) -> Link:
         self.last = link
-        self.routed = (link.node.name, "primary" if link.writes else "replica", reason)
+        self.routed = (link.node.name, link.side, reason)
         return link
 
     def _on_primary(self, verdict: Classified, sql: str | bytes, unbuffered: bool, why: str | None = None) -> Link:
         primary = self.primary
         tracked = (
-            primary.ledger is not None
-            and primary.transaction is None
+            primary.transaction is None
             and verdict.kind is StatementKind.WRITE
             and not verdict.pins
             # Its rows would have to be kept while COMMIT is sent.
@@ -183,7 +221,7 @@ class Session:
         )
 
         def send(link: Link) -> None:
-            if tracked and link.server_status & AUTOCOMMIT:
+            if tracked and link.server_status & AUTOCOMMIT and primary.tracks(link):
                 primary.send_tracked(link, sql)
                 return
             link.query(sql, unbuffered)
@@ -200,8 +238,7 @@ class Session:
             )
         finally:
             self._look_around()
-        if verdict.pins:
-            primary.pinned = verdict.reason
+            heard(verdict, sql, self.backends.watcher)
         if primary.transaction is None:
             self._shaped = False
         self._look_around()
@@ -259,6 +296,18 @@ class Session:
             return self._on_primary(verdict, sql, False, "no replica serves this transaction now")
         return self._at(link, verdict.reason)
 
+    def _leave_replica(self, verdict: Classified) -> None:
+        """What a READ ONLY transaction is asked for next must be on the primary. While it has shown nothing it can begin there.
+
+        StatementRefused if it has: on another server it would go on with another snapshot.
+        """
+        if self.replica.shown:
+            raise StatementRefused(
+                f"{verdict.reason}, and this READ ONLY transaction has read from a replica: "
+                "begin it with START TRANSACTION instead, or ask outside of it"
+            )
+        self.begin(self.replica.begun)
+
     def commit(self, sql: str | bytes = "COMMIT") -> Link | None:
         """End the transaction, wherever it is. None if nothing was open on the primary: then nothing can be lost."""
         self.replica.end()
@@ -283,8 +332,8 @@ class Session:
     def _on_session(self, verdict: Classified, sql: str | bytes) -> Link:
         """SET, USE: done where we are, and remembered for every backend that joins."""
         if len(self._replayed) >= REPLAYED_MAX:
-            self.primary.pinned = f"more than {REPLAYED_MAX} session statements"
-            return self._on_primary(verdict, sql, False, self.primary.pinned)
+            self.primary.holds.for_good(f"more than {REPLAYED_MAX} session statements")
+            return self._on_primary(verdict, sql, False, self.primary.holds.why)
         link = self.on_any(lambda link: link.query(sql))
         setup = self.backends.setup
         if verdict.kind is StatementKind.USE and (link.schema or verdict.schema):
@@ -326,6 +375,7 @@ class Session:
                     send(link)
                 except err.Error as error:
                     if fate_of(error, broken=link._sock is None) is Fate.ANSWERED:
+                        backends.complained = link
                         raise
                     self.replica.forget(link, sentence(error))
                 else:
@@ -364,7 +414,7 @@ class Session:
 
     def leave_parent(self) -> None:
         """After a fork: begin anew with the same settings. TransactionLost if a transaction was open: it is the parent's."""
-        opened = self.primary.transaction is not None or bool(self.primary.pinned)
+        opened = self.primary.transaction is not None or bool(self.primary.holds)
         self.backends.discard()
         self.primary.lose()
         self.replica.shown = self.replica.read_only = False

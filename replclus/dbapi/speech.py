@@ -16,10 +16,10 @@ _PULSE = (
 class Speech:
     """Statements of one family.
 
-    `track` makes the server put the GTID of a commit into its OK packet. `probe` returns read_only, what has been applied,
-    and the pulse; `bare_probe` only the first two, for accounts that may not read the pulse. `position` covers all that a
-    reader of this node can have seen. `wait` takes a position and seconds; its answer `waited` means that it was reached.
-    `defaults` are the sql_mode and the isolation level that a session has.
+    `track` makes the server put the GTID of a commit, and what becomes of sql_mode, into its OK packet. `probe` returns
+    read_only, what has been applied, and the pulse; `bare_probe` only the first two, for accounts that may not read the
+    pulse. `position` covers all that a reader of this node can have seen. `wait` takes a position and seconds; its answer
+    `waited` means that it was reached. `defaults` are the sql_mode and the isolation level that a session has.
     """
 
     flavour: Flavour
@@ -34,7 +34,7 @@ class Speech:
 
 MARIADB = Speech(
     flavour=Flavour.MARIADB,
-    track="SET SESSION session_track_system_variables = 'last_gtid'",
+    track="SET SESSION session_track_system_variables = 'last_gtid,sql_mode'",
     probe="SELECT @@global.read_only, @@global.gtid_slave_pos" + _PULSE,
     bare_probe="SELECT @@global.read_only, @@global.gtid_slave_pos",
     # What was written here and what was applied here; a primary that was a replica keeps both.
@@ -46,7 +46,7 @@ MARIADB = Speech(
 
 MYSQL = Speech(
     flavour=Flavour.MYSQL,
-    track="SET SESSION session_track_gtids = OWN_GTID",
+    track="SET SESSION session_track_gtids = OWN_GTID, session_track_system_variables = 'sql_mode'",
     probe="SELECT @@global.read_only, @@global.gtid_executed" + _PULSE,
     bare_probe="SELECT @@global.read_only, @@global.gtid_executed",
     position="SELECT @@global.gtid_executed",

@@ -17,11 +17,12 @@ _SYSTEM_VARIABLE, _SCHEMA, _GTIDS = 0, 1, 3
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """`info` is what PyMySQL would have found without session tracking; `gtid` and `schema` are None when not told."""
+    """`info` is what PyMySQL would have found without session tracking; the others are None when not told."""
 
     info: bytes
     gtid: str | None = None
     schema: str | None = None
+    sql_mode: str | None = None
 
 
 def parse_tail(message: bytes) -> Tail:
@@ -31,7 +32,7 @@ def parse_tail(message: bytes) -> Tail:
         # PyMySQL keeps the length byte before the text, and nothing at all where there is no text.
         info = message[:end] if end > start else b""
         position, stop = _string(message, end)
-        gtid = schema = None
+        gtid = schema = sql_mode = None
         while position < stop:
             kind = message[position]
             first, position = _string(message, position + 1)
@@ -41,15 +42,18 @@ def parse_tail(message: bytes) -> Tail:
                 gtid = message[first:last].decode("ascii")
             elif kind == _SYSTEM_VARIABLE:
                 name_start, name_end = _string(message, first)
-                if message[name_start:name_end] == b"last_gtid":
-                    first, last = _string(message, name_end)
-                    gtid = message[first:last].decode("ascii") or gtid
+                first, last = _string(message, name_end)
+                match message[name_start:name_end]:
+                    case b"last_gtid":
+                        gtid = message[first:last].decode("ascii") or gtid
+                    case b"sql_mode":
+                        sql_mode = message[first:last].decode("ascii")
             elif kind == _SCHEMA:
                 first, last = _string(message, first)
                 schema = message[first:last].decode("utf-8", "replace")
     except IndexError:
         raise ValueError(f"the session state of an OK packet is cut short: {message!r}") from None
-    return Tail(info, gtid, schema)
+    return Tail(info, gtid, schema, sql_mode)
 
 
 def _string(data: bytes, position: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ are started again by the first statement.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import threading
 import time
@@ -18,14 +18,13 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pymysql import err
-
 from replclus.dbapi.causality import Latest
-from replclus.dbapi.link import Link, Setup
+from replclus.dbapi.counting import Tally
+from replclus.dbapi.link import Link
 from replclus.dbapi.mapping import NEVER, Address, Answer, Chart, ClusterMap, Knowledge, Node, chart
+from replclus.dbapi.prober import Prober
 from replclus.model.spec import Flavour
-from replclus.model.topology import PulseRow, Topology
-from replclus.routing.balance import ewma
+from replclus.routing import Fitness, ewma
 
 INTERVAL_S = 0.25
 ALARM_INTERVAL_S = 0.03
@@ -35,15 +34,29 @@ PROBE_TIMEOUT_S = 1.0
 # A node that has not answered for this long is not waited for by statements either.
 SILENCE_S_MAX = 2.0
 UNUSED_S_MAX = 30.0
-BARE_FOR_S = 5.0
-# The pulse cannot be read: access denied (1044, 1142, 1143), no such database or table (1049, 1146), no such column (1054).
-_NO_PULSE = frozenset({1044, 1049, 1054, 1142, 1143, 1146})
+
+# Of these reasons to be outside somebody should hear, because they do not pass by themselves.
+TO_BE_REPAIRED = ("refuses this account", "belongs to another cluster")
+
+log = logging.getLogger("replclus")
 
 
 class NodeState:
     """What is known of one node and changes too often for the map. Written by its own thread, read by all others."""
 
-    __slots__ = ("answer", "applied", "as_of", "behind_until", "latency_ms", "node", "silent_since", "thread")
+    __slots__ = (
+        "answer",
+        "applied",
+        "as_of",
+        "behind_until",
+        "fitness",
+        "flavour",
+        "latency_ms",
+        "node",
+        "served",
+        "silent_since",
+        "thread",
+    )
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -56,6 +69,10 @@ class NodeState:
         self.latency_ms = 0.0
         # It made a read wait in vain: until then, do not wait for it again.
         self.behind_until = NEVER
+        self.flavour: Flavour | None = None
+        self.fitness = Fitness()
+        # It has been among the replicas of a map.
+        self.served = False
         self.thread: threading.Thread | None = None
 
 
@@ -74,6 +91,9 @@ class Watcher:
             "local_infile": False,
         }
         self.flavour: Flavour | None = None
+        self.tally = Tally()
+        # Called now and then for each node, by its thread: pools let go of what has been at rest for too long.
+        self.tidy: list[Callable[[Address], None]] = []
         self._know_nothing()
         self._reset_threads()
 
@@ -81,6 +101,8 @@ class Watcher:
         self.map = ClusterMap()
         self.fresh_until = NEVER
         self.why_no_primary = "no node has been asked yet"
+        self.barred = 0
+        self.outside: Mapping[Address, str] = {}
         self.states: dict[Address, NodeState] = {seed.address: NodeState(seed) for seed in self.seeds}
         self._known = Knowledge()
 
@@ -106,10 +128,11 @@ class Watcher:
                 self._wake.clear()
             for state in self.states.values():
                 if state.thread is None or not state.thread.is_alive():
-                    state.thread = threading.Thread(
-                        target=self._ask_for_ever, args=(state,), name=f"replclus-{state.node.name}", daemon=True
-                    )
-                    state.thread.start()
+                    self._set_to_work(state)
+
+    def _set_to_work(self, state: NodeState) -> None:
+        state.thread = threading.Thread(target=self._ask_for_ever, args=(state,), name=f"replclus-{state.node.name}", daemon=True)
+        state.thread.start()
 
     def stop(self) -> None:
         self._stopping = True
@@ -133,7 +156,8 @@ class Watcher:
                 if left <= 0:
                     return False
                 self._changed.wait(min(left, 0.5))
-                self._used_at = time.monotonic()
+                # Also a thread that was just about to end when we began must not be waited for.
+                self.start()
         return True
 
     def all_asked(self) -> bool:
@@ -144,7 +168,8 @@ class Watcher:
         primary = self.map.primary
         if primary is None:
             return False
-        answer = self.states[primary.address].answer
+        state = self.states.get(primary.address)
+        answer = state.answer if state is not None else None
         return answer is not None and answer.asked_at > moment and time.monotonic() < self.fresh_until
 
     def attend(self, link: Link) -> None:
@@ -158,13 +183,30 @@ class Watcher:
             links = [link for link in self._links if link._sock is not None and not link.idle]
         return [link for link in links if link.thread_id() == thread_id]
 
-    def count(self, node: Node) -> int:
-        """Open links of this process to `node`."""
+    def links(self) -> list[Link]:
+        """The open links of this process, at rest or in use."""
         with self._changed:
-            return sum(1 for link in self._links if link._sock is not None and link.node.address == node.address)
+            return [link for link in self._links if link._sock is not None]
 
-    def state_of(self, node: Node) -> NodeState:
-        return self.states[node.address]
+    def state_of(self, node: Node) -> NodeState | None:
+        """None for a node that has just been taken out of the map."""
+        return self.states.get(node.address)
+
+    def failed(self, state: NodeState) -> None:
+        """A connection to this node could not be had, or broke: no reads go there for a while."""
+        with self._changed:
+            before, state.fitness = state.fitness, state.fitness.failed(time.monotonic())
+        if state.fitness is not before:
+            self.tally.add("ejected", state.node.name)
+
+    @property
+    def cluster_id(self) -> str:
+        return self._known.cluster_id
+
+    @property
+    def newest_beat_at(self) -> float:
+        """When the newest beat was seen; NEVER if a watchdog was never seen at work."""
+        return self._known.newest_at if self._known.advancing else NEVER
 
     def used(self) -> None:
         self._used_at = time.monotonic()
@@ -176,22 +218,22 @@ class Watcher:
 
     def after_fork(self) -> None:
         """In the child: no thread has survived, and what is known may be as old as the parent. Start from nothing."""
+        self.tally.after_fork()
         self._know_nothing()
         self._reset_threads()
 
     # The threads ----------------------------------------------------------------------------------------------------
 
     def _ask_for_ever(self, state: NodeState) -> None:
-        prober = _Prober(state.node, self.options)
+        prober = Prober(state.node, self.options)
         try:
             while not self._stopping and self.states.get(state.node.address) is state:
                 answer, applied = prober.ask()
-                if prober.flavour is not None:
-                    self.flavour = prober.flavour
-                self._take(state, answer, applied)
+                self._take(state, answer, applied, prober.flavour)
+                for tidy in self.tidy:
+                    tidy(state.node.address)
                 self._pause(state)
-                if time.monotonic() - self._used_at > UNUSED_S_MAX and not self._in_use():
-                    self._rest()
+                if time.monotonic() - self._used_at > UNUSED_S_MAX and self._rest():
                     return
         finally:
             prober.close()
@@ -207,34 +249,67 @@ class Watcher:
         silent = state.silent_since is not None and now - state.silent_since > SILENCE_S_MAX
         self._wake.wait(SILENT_INTERVAL_S if silent else INTERVAL_S)
 
-    def _rest(self) -> None:
-        """Nobody has been here for a while. What is known now must not be believed later."""
-        self._stopping = True
-        self._wake.set()
+    def _rest(self) -> bool:
+        """Nobody has been here for a while: what is known now must not be believed later. False if somebody just came."""
         with self._changed:
+            if time.monotonic() - self._used_at <= UNUSED_S_MAX or any(link._sock is not None for link in self._links):
+                return False
+            self._stopping = True
+            self._wake.set()
             self._know_nothing()
+        return True
 
-    def _in_use(self) -> bool:
-        with self._changed:
-            return any(link._sock is not None for link in self._links)
-
-    def _take(self, state: NodeState, answer: Answer, applied: str) -> None:
+    def _take(self, state: NodeState, answer: Answer, applied: str, flavour: Flavour | None) -> None:
         """Put one answer on the chart and let everybody know."""
+        now = time.monotonic()
         with self._changed:
-            state.answer = answer
+            if self.states.get(state.node.address) is not state:
+                return
+            state.answer, state.flavour = answer, flavour or state.flavour
             if answer.reached:
                 state.applied, state.silent_since = applied, None
-                state.latency_ms = ewma(state.latency_ms, (time.monotonic() - answer.asked_at) * 1000)
+                state.latency_ms = ewma(state.latency_ms, (now - answer.asked_at) * 1000)
             elif state.silent_since is None:
-                state.silent_since = answer.asked_at
+                self.failed(state)
+                # Not longer ago than we can have waited: this process may itself have been stopped meanwhile.
+                state.silent_since = max(answer.asked_at, now - PROBE_TIMEOUT_S)
             answers = {address: s.answer for address, s in self.states.items() if s.answer is not None}
             drawn = chart(self._known, self.map, self.seeds, answers)
             before, self.map = self.map, drawn.map
+            if drawn.map.primary is not None and self._known.last_primary not in (None, drawn.map.primary.address):
+                self.tally.add("failover", drawn.map.primary.name)
             self._known, self.fresh_until, self.why_no_primary = drawn.knowledge, drawn.fresh_until, drawn.why_no_primary
+            self.barred = drawn.barred
+            self.flavour = self._flavour_of(drawn.map) or self.flavour
             state.as_of = drawn.knowledge.as_of(answer) if answer.reached else NEVER
+            self._warn(drawn.outside)
             self._meet(drawn)
+            self._compare(before, drawn.map, now)
             self._break_off(before, drawn.map)
             self._changed.notify_all()
+
+    def _flavour_of(self, now: ClusterMap) -> Flavour | None:
+        """Of the nodes that serve. A stranger among our addresses may be of the other family."""
+        serving = (self.states.get(node.address) for node in (now.primary, *now.replicas) if node is not None)
+        return next((state.flavour for state in serving if state is not None and state.flavour is not None), None)
+
+    def _warn(self, outside: Mapping[Address, str]) -> None:
+        """Of what somebody has to repair, once each time that it begins."""
+        before, self.outside = self.outside, outside
+        for address, why in outside.items():
+            if any(words in why and words not in before.get(address, "") for words in TO_BE_REPAIRED):
+                log.warning("%s: left out of rotation", why)
+
+    def _compare(self, before: ClusterMap, now: ClusterMap, moment: float) -> None:
+        """Those who come back to the replicas begin gently; those who are seen for the first time are as good as any."""
+        known = {node.address for node in before.replicas}
+        for node in now.replicas:
+            state = self.states.get(node.address)
+            if state is None or node.address in known:
+                continue
+            if state.served or state.fitness.strikes:
+                state.fitness = state.fitness.returned(moment)
+            state.served = True
 
     def _meet(self, drawn: Chart) -> None:
         """Ask nodes that the map names and we did not know. Nodes it no longer names are let go, but for the seeds."""
@@ -244,10 +319,7 @@ class Watcher:
         for address, node in wanted.items():
             if address not in self.states:
                 self.states[address] = state = NodeState(node)
-                state.thread = threading.Thread(
-                    target=self._ask_for_ever, args=(state,), name=f"replclus-{node.name}", daemon=True
-                )
-                state.thread.start()
+                self._set_to_work(state)
             elif self.states[address].node != node:
                 self.states[address].node = node
 
@@ -264,64 +336,3 @@ class Watcher:
                 link.break_off(f"{now.primary.name if now.primary else 'another node'} has become the primary")
             elif since is not None and moment - since > SILENCE_S_MAX and not link.writes:
                 link.break_off(f"{link.node.name} has stopped answering")
-
-
-class _Prober:
-    """Asks one node, over a connection of its own. Never raises for what a server does."""
-
-    def __init__(self, node: Node, options: Mapping[str, Any]) -> None:
-        self._node = node
-        self._options = options
-        self._link: Link | None = None
-        self._bare_until = NEVER
-        self._map_text = ""
-        self._map: Topology | None = None
-        self.flavour: Flavour | None = None
-
-    def ask(self) -> tuple[Answer, str]:
-        """The answer, and the position that the node has applied."""
-        asked_at = time.monotonic()
-        try:
-            if self._link is None:
-                self._link = Link.to(self._node, (0, 0), self._options, Setup(autocommit=True))
-                self.flavour = self._link.speech.flavour
-                asked_at = time.monotonic()
-            return self._read(self._link, asked_at)
-        except Exception as error:
-            # Whatever is wrong with one node, even with what it says, must not end the watch over it.
-            self.close()
-            number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-            text = str(error.args[1]) if len(error.args) > 1 else str(error)
-            return Answer(asked_at=asked_at, error=f"{text} ({number})", errno=number), ""
-
-    def _read(self, link: Link, asked_at: float) -> tuple[Answer, str]:
-        if asked_at >= self._bare_until:
-            try:
-                (result,) = link.queries(link.speech.probe)
-                return self._understand(result.rows[0], asked_at)
-            except err.Error as error:
-                if not error.args or error.args[0] not in _NO_PULSE:
-                    raise
-                self._bare_until = asked_at + BARE_FOR_S
-        (result,) = link.queries(link.speech.bare_probe)
-        return self._understand((*result.rows[0], None, None, None, None, None), asked_at)
-
-    def _understand(self, row: Sequence[Any], asked_at: float) -> tuple[Answer, str]:
-        read_only, applied, beat, epoch, primary, ttl_ms, topology = row
-        pulse = None
-        if beat is not None:
-            pulse = PulseRow(beat=beat, epoch=epoch, primary=primary, routing_ttl_ms=ttl_ms, topology=topology or "")
-            if pulse.topology != self._map_text:
-                # A map of a newer format is no map: the node it names primary is still believed.
-                with contextlib.suppress(ValueError):
-                    self._map = Topology.from_json(pulse.topology)
-                self._map_text = pulse.topology
-        # MariaDB 12 answers with words, of which only OFF means writable.
-        writable = str(read_only).upper() in ("0", "OFF")
-        answer = Answer(asked_at=asked_at, writable=writable, pulse=pulse, topology=self._map if pulse else None)
-        return answer, applied.replace("\n", "")
-
-    def close(self) -> None:
-        if self._link is not None:
-            self._link.quit()
-            self._link = None

@@ -19,6 +19,8 @@ from replclus.dbapi.tracking import SESSION_STATE_CHANGED, parse_tail
 
 IN_TRANSACTION = 1
 AUTOCOMMIT = 2
+# A transaction is open that was begun READ ONLY.
+IN_READ_ONLY = 0x2000
 _EOF = struct.Struct("<HH")
 _ERROR = 0xFF
 # A packet of this length is continued in the next one.
@@ -26,10 +28,11 @@ _LENGTH_MAX = 0xFFFFFF
 
 
 class Wire(Base):
-    """A connection that reads. `gtid` and `schema` are the last ones that the server told."""
+    """A connection that reads. `gtid`, `schema` and `told_mode` (sql_mode) are the last ones that the server told."""
 
     gtid: str | None = None
     schema: str | None = None
+    told_mode: str | None = None
 
     def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> MysqlPacket:
         """As PyMySQL's, with the same errors: OperationalError 2013 when the connection breaks, InternalError out of sequence."""
@@ -77,10 +80,16 @@ class Wire(Base):
     def _read_query_result(self, unbuffered: bool = False) -> int:
         self._result = None
         result = TrackedResult(self)
-        if unbuffered:
-            result.init_unbuffered_query()
-        else:
-            result.read()
+        try:
+            if unbuffered:
+                result.init_unbuffered_query()
+            else:
+                result.read()
+        except err.MySQLError:
+            if not self.server_status & AUTOCOMMIT:
+                # An error comes without a status. What failed may have opened a transaction, with its locks and its snapshot.
+                self.server_status |= IN_TRANSACTION
+            raise
         self._result = result
         status = result.server_status
         if status is not None:
@@ -105,6 +114,8 @@ class Wire(Base):
             self.gtid = tail.gtid
         if tail.schema is not None:
             self.schema = tail.schema
+        if tail.sql_mode is not None:
+            self.told_mode = tail.sql_mode
         return tail.info
 
 

@@ -153,10 +153,10 @@ class Plan:
         return tuple(found)
 
     @property
-    def changes_primary(self) -> bool:
-        """Does it begin or go on with a change of the primary? Then nobody may beat in between."""
+    def holds_pulse(self) -> bool:
+        """Must nobody else beat meanwhile? Not while the primary is changed, nor when a new map is given out with a beat."""
         swaps = [action.record.operation is not None for action in self.actions() if isinstance(action, Swap)]
-        return any(swaps) or any(isinstance(action, Promote) for action in self.actions())
+        return any(swaps) or any(isinstance(action, Promote | Publish) for action in self.actions())
 
 
 # ---- decisions -----------------------------------------------------------------------------------------------------

@@ -170,6 +170,13 @@ def readmit(view: ClusterView, member: Member) -> Plan:
     return Plan(f"{member.name} is judged anew", (Swap(replace(record, request=request), f"{member.name} is judged anew"),))
 
 
+def change_state(view: ClusterView, member: Member, state: MemberState, what: str) -> Plan:
+    """A person wants it so. Applications hear of it at once, by the pulse, whether or not a watchdog goes on beating."""
+    record = view.record.with_member(replace(member, state=state, why=""))
+    request = _answered(record.request, done=True, answer=what)
+    return Plan(what, (Swap(replace(record, request=request), what), Publish(record.primary)))
+
+
 def _revoke_everyone(view: ClusterView, *also: Action) -> Step:
     actions = (*also, *(StopReceiving(member.name) for member, _ in view.serving_replicas()))
     return Together(actions, enough=len(actions))

@@ -136,6 +136,10 @@ def _is_quarantined(view: ClusterView, member: Member, facts: Facts) -> str | No
     return f"is quarantined: {member.why}" if member.state is MemberState.QUARANTINED else None
 
 
+def _is_draining(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    return "takes no reads, because a person said so" if member.state is MemberState.DRAINING else None
+
+
 def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
     if not member.admitted or view.follows(facts, view.record.primary):
         return None
@@ -332,5 +336,12 @@ TABLE: tuple[Situation, ...] = (
         "A server is kept out of reads, elections and replication.",
         _each_replica(_is_quarantined),
         remedies.stay("a quarantine ends by `replclus rejoin` or a rebuild"),
+    ),
+    Situation(
+        "Draining",
+        Severity.INFO,
+        "A replica takes no reads, because a person said so.",
+        _each_replica(_is_draining),
+        remedies.stay("`replclus undrain` ends it"),
     ),
 )

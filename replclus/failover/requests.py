@@ -9,7 +9,7 @@ from replclus.failover.decision import Act, Decision
 from replclus.failover.durability import blockers, old_primary_fenced
 from replclus.failover.remedies import can_be_fenced
 from replclus.failover.view import ClusterView
-from replclus.model.record import MemberState, Request, RequestKind
+from replclus.model.record import Member, MemberState, Request, RequestKind
 
 LAG_MS_MAX = 10_000
 """A switchover target may be this far behind when it begins; the drain then has its own bound."""
@@ -23,6 +23,10 @@ def consider(view: ClusterView, request: Request) -> Decision:
             return _failover(view, request)
         case RequestKind.REJOIN:
             return _rejoin(view, request)
+        case RequestKind.DRAIN:
+            return _drain(view, request)
+        case RequestKind.UNDRAIN:
+            return _undrain(view, request)
         case never:
             assert_never(never)
 
@@ -95,16 +99,64 @@ def _failover(view: ClusterView, request: Request) -> Decision:
             return Act(plan.claim_failover(view, "asked for by a person", wanted=request.to))
 
 
+def _drain(view: ClusterView, request: Request) -> Decision:
+    """It takes no new reads. It goes on replicating, acknowledging and voting."""
+    member = _member(view, request)
+    if member is None:
+        return _no(view, _unknown(view, request))
+    if member.name == view.record.primary:
+        return _no(view, f"{member.name} is the primary and must serve: `replclus switchover` first")
+    if member.state is MemberState.DRAINING:
+        return Act(plan.answer(view, f"{member.name} takes no reads already", done=True))
+    if not member.admitted:
+        return _no(view, f"{member.name} is {member.state.value}: it takes no reads anyway")
+    if not request.force and not any(
+        other.name != member.name and serving(view, other) for other in view.record.replicas if other.admitted
+    ):
+        why = f"{member.name} is the last replica that serves, so all reads would go to {view.record.primary}"
+        return _no(view, f"{why}: --force accepts that")
+    return Act(plan.change_state(view, member, MemberState.DRAINING, f"{member.name} takes no more reads"))
+
+
+def _undrain(view: ClusterView, request: Request) -> Decision:
+    member = _member(view, request)
+    if member is None:
+        return _no(view, _unknown(view, request))
+    if member.state is MemberState.ACTIVE:
+        return Act(plan.answer(view, f"{member.name} is not being drained", done=True))
+    if member.state is not MemberState.DRAINING:
+        return _no(view, f"{member.name} is {member.state.value}, not draining: `replclus rejoin` has it judged")
+    return Act(plan.change_state(view, member, MemberState.ACTIVE, f"{member.name} takes reads again"))
+
+
+def _member(view: ClusterView, request: Request) -> Member | None:
+    return next((member for member in view.record.members if member.name == request.to), None)
+
+
+def _unknown(view: ClusterView, request: Request) -> str:
+    return f"there is no node {request.to}; the members are {', '.join(member.name for member in view.record.members)}"
+
+
+def serving(view: ClusterView, member: Member) -> bool:
+    """May applications be sent there? The primary always; a replica while it applies what the primary writes."""
+    if member.name == view.record.primary:
+        return True
+    facts = view.facts(member.name)
+    if facts is None or member.state is not MemberState.ACTIVE or not view.follows(facts, view.record.primary):
+        return False
+    return facts.channel is not None and facts.channel.applier.running
+
+
 def _rejoin(view: ClusterView, request: Request) -> Decision:
-    names = [member.name for member in view.record.members]
-    if request.to not in names:
-        return _no(view, f"there is no node {request.to}; the members are {', '.join(names)}")
-    if request.to == view.record.primary:
-        return _no(view, f"{request.to} is the primary")
-    if view.facts(request.to) is None:
-        seen = view.seen(request.to)
-        return _no(view, f"{request.to} does not answer ({seen.error or seen.reach.value}): start it first")
-    return Act(plan.readmit(view, view.record.member(request.to)))
+    member = _member(view, request)
+    if member is None:
+        return _no(view, _unknown(view, request))
+    if member.name == view.record.primary:
+        return _no(view, f"{member.name} is the primary")
+    if view.facts(member.name) is None:
+        seen = view.seen(member.name)
+        return _no(view, f"{member.name} does not answer ({seen.error or seen.reach.value}): start it first")
+    return Act(plan.readmit(view, member))
 
 
 def lag_ms(view: ClusterView, node: str) -> int | None:

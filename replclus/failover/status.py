@@ -9,7 +9,7 @@ from replclus.failover import candidates
 from replclus.failover.durability import blockers
 from replclus.failover.problems import Problem, find_problems
 from replclus.failover.remedies import can_be_fenced
-from replclus.failover.requests import lag_ms
+from replclus.failover.requests import lag_ms, serving
 from replclus.failover.view import ClusterView
 from replclus.model.record import Member, MemberState
 from replclus.model.spec import Durability
@@ -132,7 +132,7 @@ def routing_map(view: ClusterView) -> Topology:
                 port=member.port,
                 role=role(view, member),
                 weight=_weight(view, member),
-                serving=_serving(view, member),
+                serving=serving(view, member),
             )
             for member in record.members
         ),
@@ -147,16 +147,6 @@ def role(view: ClusterView, member: Member) -> Role:
     if not view.seen(member.name).reach.alive:
         return Role.DOWN
     return Role.PRIMARY if member.name == view.record.primary else Role.REPLICA
-
-
-def _serving(view: ClusterView, member: Member) -> bool:
-    """May applications be sent there? The primary always; a replica while it applies what the primary writes."""
-    if member.name == view.record.primary:
-        return True
-    facts = view.facts(member.name)
-    if facts is None or member.state is not MemberState.ACTIVE or not view.follows(facts, view.record.primary):
-        return False
-    return facts.channel is not None and facts.channel.applier.running
 
 
 def _weight(view: ClusterView, member: Member) -> int:

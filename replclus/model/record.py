@@ -52,7 +52,10 @@ class Operation:
 
 
 class MemberState(StrEnum):
-    """JOINING: described, not admitted yet. It serves nobody, and whoever brings it in may still empty it and begin again."""
+    """JOINING: described, not admitted yet. It serves nobody, and whoever brings it in may still empty it and begin again.
+
+    DRAINING: takes part in everything but reads, because a person wants to work on it.
+    """
 
     JOINING = "joining"
     ACTIVE = "active"
@@ -82,6 +85,8 @@ class RequestKind(StrEnum):
     SWITCHOVER = "switchover"
     FAILOVER = "failover"
     REJOIN = "rejoin"
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -216,7 +216,8 @@ def _assignment(part: Sequence[str]) -> _Assignment | None:
         return None
     if name.startswith("@@"):
         scope, name = _system_variable(name)
-    return _Assignment(scope, name.strip('`"'), value)
+    name = name.strip('`"')
+    return _Assignment(scope, name, value) if name else None
 
 
 def _system_variable(name: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ callers that share one across threads may at worst see an uneven turn, never a w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Protocol, Self
@@ -78,7 +78,7 @@ class Balancer(Protocol):
         ...
 
 
-def eligible(backends: Sequence[Backend], *, lag_ms_max: float | None = None) -> list[Backend]:
+def eligible(backends: Iterable[Backend], *, lag_ms_max: float | None = None) -> list[Backend]:
     """Those in rotation: of a weight above 0, and not lagging beyond the bound. An unknown lag is beyond any bound."""
     return [
         one

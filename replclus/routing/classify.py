@@ -11,7 +11,7 @@ from replclus.routing import executable, hints
 from replclus.routing.lexer import END, first_word, tokens
 from replclus.routing.scan import grammar
 from replclus.routing.sqlmode import SqlMode
-from replclus.routing.statements import AT_ONCE, Statement, judge
+from replclus.routing.statements import AT_ONCE, CHANGES_SESSION, Statement, judge
 from replclus.routing.verdict import Classified, StatementKind, Target, primary, unknown
 
 # Longer statements are not remembered: they are rarely repeated word for word, and hashing them costs more than judging.
@@ -24,17 +24,14 @@ _NESTING_MAX = 3
 
 # What CREATE makes of these has statements in its body, which are not statements of the string.
 _WITH_BODY = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"})
-_OF_THE_SESSION = frozenset(
-    {StatementKind.SET_SESSION, StatementKind.SET_USER_VARIABLE, StatementKind.SET_TRANSACTION, StatementKind.USE}
-)
 
 
 class Classifier:
     """Classifies for one family and one sql_mode. Safe to share between threads."""
 
     def __init__(self, flavour: Flavour, mode: SqlMode) -> None:
-        self._flavour = flavour
-        self._mode = mode
+        self.flavour = flavour
+        self.mode = mode
         self._grammar = grammar(flavour, mode)
         self.remembered = lru_cache(maxsize=CACHE_SIZE)(self.afresh)
 
@@ -47,23 +44,23 @@ class Classifier:
 
     def _classify(self, sql: str, nesting: int) -> Classified:
         found = self._without_hints(sql, nesting)
-        hint = hints.find(sql, self._mode) if len(sql) <= CACHED_LENGTH_MAX else None
+        hint = hints.find(sql, self.mode) if len(sql) <= CACHED_LENGTH_MAX else None
         return found if hint is None else hints.apply(found, hint)
 
     def _without_hints(self, sql: str, nesting: int) -> Classified:
         at_once = AT_ONCE.get(first_word(sql))
-        if at_once is not None and sql.find(";", 0, _LOOKED_AT) < 0 and sql.find(":=", 0, _LOOKED_AT) < 0:
+        if at_once is not None and sql.find(";", 0, _LOOKED_AT) < 0 and not _may_assign(sql):
             return at_once
         if not executable.present(sql):
             return self._laid_open(sql, nesting)
-        readings = executable.resolve(sql, self._flavour, self._mode)
+        readings = executable.resolve(sql, self.flavour, self.mode)
         if not readings:
             return unknown("an executable comment that cannot be followed")
         return _agree([self._laid_open(reading, nesting) for reading in readings])
 
     def _laid_open(self, sql: str, nesting: int) -> Classified:
         """For a statement without executable comments."""
-        words = tokens(sql, self._mode)
+        words = tokens(sql, self.mode)
         if not words or words[-1] != END:
             return unknown("cannot be parsed: an unterminated string or comment, or a stray sign")
         parts = _split(words[:-1])
@@ -74,6 +71,11 @@ class Classifier:
             judge(Statement(part, text, self._grammar, lambda inner: self._classify(inner, nesting + 1))) for part in parts
         ]
         return verdicts[0] if len(verdicts) == 1 else _together(verdicts)
+
+
+def _may_assign(sql: str) -> bool:
+    # One sign is found faster than two, and most statements have not even that.
+    return sql.find(":", 0, _LOOKED_AT) >= 0 and sql.find(":=", 0, _LOOKED_AT) >= 0
 
 
 def _split(words: list[str]) -> list[list[str]]:
@@ -104,7 +106,7 @@ def _together(verdicts: Sequence[Classified]) -> Classified:
         return refused
     if all(one.target is Target.REPLICA for one in verdicts):
         return replace(verdicts[0], reason="several plain reads", is_select_like=False)
-    pins = any(one.pins or one.kind in _OF_THE_SESSION for one in verdicts)
+    pins = any(one.pins or one.kind in CHANGES_SESSION for one in verdicts)
     unsafe = next(one for one in verdicts if one.target is not Target.REPLICA)
     return primary(f"several statements, of which one: {unsafe.reason}", StatementKind.SEVERAL, pins=pins)
 
@@ -113,7 +115,9 @@ def _agree(readings: Sequence[Classified]) -> Classified:
     """One verdict for all the ways in which supported versions read the statement."""
     first = readings[0]
     if all(one.target is first.target and one.kind is first.kind for one in readings):
-        return next((one for one in readings if one.pins), first)
+        said = next((one for one in readings if one.pins), first)
+        agreed = all(one.functions == first.functions for one in readings)
+        return said if agreed else replace(said, functions=(), if_safe=None)
     for one in readings:
         if one.target is Target.REFUSE:
             return one
@@ -154,6 +158,14 @@ def classify(sql: str, *, flavour: Flavour, sql_mode: SqlMode | str = _PLAIN) ->
 
 
 def route_json(sql: str, flavour: Flavour, sql_mode: str = "") -> dict[str, str]:
-    """What `replclus route --json` prints."""
+    """What `replclus route --json` prints: "hint" and "hint_ignored" only if the statement holds one."""
     found = classify(sql, flavour=flavour, sql_mode=sql_mode)
-    return {"target": found.target.value, "reason": found.reason}
+    answer = {"target": found.target.value, "reason": found.reason}
+    hint = found.hint
+    if hint is not None and hint.node is not None:
+        answer["hint"] = f"node={hint.node}"
+    elif hint is not None and hint.target is not None:
+        answer["hint"] = hint.target.value
+    if hint is not None and hint.ignored is not None:
+        answer["hint_ignored"] = hint.ignored
+    return answer

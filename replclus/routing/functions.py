@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replclus.model.spec import Flavour
 from replclus.routing import functions_mariadb, functions_mysql
-from replclus.routing.verdict import Classified, StatementKind, Target
+from replclus.routing.verdict import Classified, FunctionName, StatementKind, Target
 from replclus.routing.wordlist import words
 
 BUILT_IN = {Flavour.MARIADB: functions_mariadb.BUILT_IN, Flavour.MYSQL: functions_mysql.BUILT_IN}
@@ -44,16 +44,21 @@ SIGNS_BEFORE = words("( , = < > ! + - * / % & | ^ ~ ? : { ;")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why a read may not go to any replica, or not be sent twice."""
+    """Why a read may not go to any replica, or not be sent twice. `functions`: because nobody knows what these do."""
 
     target: Target
     reason: str
     kind: StatementKind = StatementKind.READ
     resend: bool = False
     pins: bool = False
+    functions: tuple[FunctionName, ...] = ()
 
     def verdict(self) -> Classified:
         return Classified(self.target, self.reason, self.kind, is_select_like=self.resend, pins=self.pins)
+
+    def unless_safe(self, otherwise: Classified) -> Classified:
+        """The verdict, which knows what it would be if the functions were known to be safe."""
+        return replace(self.verdict(), functions=self.functions, if_safe=otherwise)
 
 
 def _primary(names: str, reason: str, *, kind: StatementKind = StatementKind.READ, pins: bool = False) -> dict[str, Finding]:

@@ -32,17 +32,21 @@ _MARKS = ("replclus:", "ms=", "maxscale", "hostgroup")
 
 
 def find(sql: str, mode: SqlMode) -> Hint | None:
-    """The first hint in a comment of `sql`. What is inside strings and quoted names does not count."""
+    """The first hint in a comment of `sql`, and the first one to be ignored. What is inside strings and quoted names does not
+    count.
+    """
     if "/*" not in sql and "--" not in sql and "#" not in sql:
         return None
     lowered = sql.lower()
     if not any(mark in lowered for mark in _MARKS):
         return None
+    ignored: Hint | None = None
     for found in _comments(mode).finditer(sql):
         hint = _parse(found[1] or "")
-        if hint is not None:
-            return hint
-    return None
+        if hint is not None and hint.ignored is None:
+            return hint if ignored is None else replace(hint, ignored=ignored.ignored)
+        ignored = ignored or hint
+    return ignored
 
 
 @cache
@@ -63,6 +67,9 @@ def _parse(comment: str) -> Hint | None:
 
 def apply(found: Classified, hint: Hint) -> Classified:
     """A hint moves reads only, and never a read that depends on one connection: what a statement is remains what it is."""
+    if hint.target is not None or hint.node is not None:
+        # Whoever says where it goes does not want it settled by what its functions do.
+        found = replace(found, functions=(), if_safe=None)
     movable = found.kind is StatementKind.READ and not found.pins
     if hint.target is None or hint.target is found.target or not movable:
         return replace(found, hint=hint)

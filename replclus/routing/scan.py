@@ -6,20 +6,23 @@ apart; so finding it anywhere (a subquery, an arm of a UNION, a CTE) is finding 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
 from replclus.model.spec import Flavour
 from replclus.routing.functions import BUILT_IN, NEED_PARENTHESIS, NOT_CALLS, SIGNS_BEFORE, UNSAFE, Finding
+from replclus.routing.lexer import unquoted
 from replclus.routing.sqlmode import SqlMode
-from replclus.routing.verdict import StatementKind, Target
+from replclus.routing.verdict import FunctionName, StatementKind, Target
 from replclus.routing.wordlist import words
 
 _LOCKS = Finding(Target.PRIMARY, "a locking read: the locks must be taken where the writes are", StatementKind.LOCKING_READ)
 _WRITES = Finding(Target.PRIMARY, "contains a statement that writes", StatementKind.WRITE)
-_INTO = Finding(Target.PRIMARY, "SELECT … INTO leaves a file or a variable on one server", StatementKind.WRITE, pins=True)
+_INTO = Finding(Target.PRIMARY, "INTO leaves a file on one server, or writes", StatementKind.WRITE)
+_INTO_VARIABLE = Finding(Target.PRIMARY, "SELECT … INTO leaves a variable on one connection", StatementKind.WRITE, pins=True)
 _PROCEDURE = Finding(Target.PRIMARY, "PROCEDURE is not known to be safe on a replica")
 _CALC_FOUND_ROWS = Finding(Target.LAST_USED, "SQL_CALC_FOUND_ROWS is for a FOUND_ROWS() on the same server")
 _VARIABLE_READ = Finding(Target.PRIMARY, "user variables live on one connection")
@@ -63,6 +66,8 @@ _DESCRIPTIVE = words(
     VIEW_ROUTINE_USAGE VIEW_TABLE_USAGE *
     """
 )
+# Of a qualified name, without the points.
+PARTS = re.compile(r"`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[^.`\"]+")
 _SEQUENCE_COLUMNS = frozenset({"NEXTVAL", "CURRVAL", "LASTVAL"})
 _QUALIFIED_MARKS = (*sorted(SYSTEM_SCHEMAS), *sorted(_SEQUENCE_COLUMNS))
 # More severe first: what is reported, and what decides, when a statement holds several.
@@ -103,10 +108,11 @@ def scan(words: Sequence[str], grammar: Grammar) -> Finding | None:
     found = list(_find(words, grammar))
     if not found:
         return None
+    if all(one.functions for one in found):
+        names = dict.fromkeys(name for one in found for name in one.functions)
+        return replace(found[0], functions=tuple(names))
     gravest = min(found, key=_gravity)
-    if any(one.pins for one in found) and not gravest.pins:
-        return Finding(gravest.target, gravest.reason, gravest.kind, pins=True)
-    return gravest
+    return replace(gravest, functions=(), pins=any(one.pins for one in found))
 
 
 def _gravity(finding: Finding) -> tuple[bool, int]:
@@ -119,6 +125,7 @@ def _find(words: Sequence[str], grammar: Grammar) -> list[Finding]:
     if not _WATCHED.isdisjoint(words):
         found += (_RESERVED[word] for word in words if word in _RESERVED)
         found += (_IN_PAIRS[pair] for pair in pairwise(words) if pair in _IN_PAIRS)
+        found += (_INTO_VARIABLE for word, behind in pairwise(words) if word == "INTO" and behind[:1] == "@")
     opening = [at for at, word in enumerate(words) if word[-1:] == "("]
     if len(opening) != words.count(")"):
         found.append(_UNBALANCED)
@@ -194,7 +201,11 @@ def _call(around: _Around, at: int) -> Finding | None:
         return UNSAFE[name]
     if name == "":
         return _LITERAL_CALLED
-    return Finding(Target.PRIMARY, f"the function {name.lower()[:64]}() is not known to be safe on a replica")
+    parts = [unquoted(part).lower() for part in PARTS.findall(name)]
+    # In a package of MariaDB there are three.
+    functions = (FunctionName("".join(parts[:-1]), parts[-1]),) if len(parts) in {1, 2} else ()
+    reason = f"the function {name.lower()[:64]}() is not known to be safe on a replica"
+    return Finding(Target.PRIMARY, reason, functions=functions)
 
 
 def _names_columns(around: _Around, at: int, behind: int, name: str) -> bool:

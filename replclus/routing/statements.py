@@ -45,6 +45,16 @@ AT_ONCE: dict[str, Classified] = {
         for word in ("RESET", "PURGE", "CHANGE", "STOP", "INSTALL", "UNINSTALL", "SHUTDOWN", "RESTART", "CLONE")
     },
 }
+# What leaves something in a session, without being tied to one connection as long as it is kept and done on all of them.
+CHANGES_SESSION = frozenset(
+    {
+        StatementKind.SET_SESSION,
+        StatementKind.SET_USER_VARIABLE,
+        StatementKind.SET_TRANSACTION,
+        StatementKind.SET_AUTOCOMMIT,
+        StatementKind.USE,
+    }
+)
 # Not part of any schema, and not replicated: ALTER INSTANCE, CREATE RESOURCE GROUP.
 _SERVER_OBJECTS = (["INSTANCE"], ["RESOURCE", "GROUP"])
 
@@ -93,7 +103,12 @@ def _without_parentheses(words: Sequence[str]) -> tuple[Sequence[str], bool]:
 
 def _read(words: Sequence[str], grammar: Grammar, reason: str) -> Classified:
     finding = scan(words, grammar)
-    return finding.verdict() if finding is not None else _plain_read(reason)
+    if finding is None:
+        return _plain_read(reason)
+    return finding.unless_safe(_KNOWN_SAFE) if finding.functions else finding.verdict()
+
+
+_KNOWN_SAFE = replica("a read, and what it calls is known to be safe on a replica")
 
 
 @cache
@@ -259,7 +274,10 @@ def _execute(statement: Statement) -> Classified:
     immediate = _IMMEDIATE.fullmatch(statement.text)
     if immediate is not None and statement.grammar.flavour is Flavour.MARIADB:
         inner = statement.classify_text(immediate[1])
-        return inner if inner.target in {Target.REPLICA, Target.REFUSE} else primary(inner.reason, pins=inner.pins)
+        if inner.target in {Target.REPLICA, Target.REFUSE}:
+            return inner
+        # State of the session, set this way, is not done on both sides.
+        return primary(inner.reason, pins=inner.pins or inner.kind in CHANGES_SESSION)
     return primary("a prepared statement lives on one connection", StatementKind.PREPARE, pins=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Target(StrEnum):
@@ -66,16 +67,25 @@ class Hint:
     ignored: str | None = None
 
 
+class FunctionName(NamedTuple):
+    """In lower case and without quotes, as servers compare them. `schema` is empty if none is written."""
+
+    schema: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Classified:
     """The verdict on one string of SQL.
 
     `is_select_like`: a pure read, which may be sent again as long as no row of it was handed out.
-    `pins`: it makes or reads state that lives on one connection only (a temporary table, a lock, a user variable).
+    `pins`: it makes state that lives on one connection only (a temporary table, a lock, a user variable): see `holds`.
     `schema`: the schema a USE changes to, as written without its quotes.
     `isolation`: the level a SET asks for, in the server's spelling with spaces; "UNKNOWN" if the text does not tell.
     `variables`: lower-case names of what a SET changes: session variables, user variables with their @, "names",
     "transaction", "role".
+    `functions`: calls that are not built in, if they are all that speaks against a replica; `if_safe` is the verdict that
+    would hold if all of them were known to be safe there.
     """
 
     target: Target
@@ -87,6 +97,8 @@ class Classified:
     hint: Hint | None = None
     isolation: str | None = None
     variables: tuple[str, ...] = ()
+    functions: tuple[FunctionName, ...] = ()
+    if_safe: Classified | None = None
 
 
 def replica(reason: str) -> Classified:

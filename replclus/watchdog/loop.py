@@ -144,7 +144,7 @@ class Watchdog:
         decision = machine.tick(view)
         self._tell_decision(decision)
         if isinstance(decision, Act):
-            if decision.plan.changes_primary:
+            if decision.plan.holds_pulse:
                 pulse.hold()
             began = self._clock()
             after = executor.run(decision.plan, record)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pytest
@@ -59,3 +63,19 @@ def hold_back(cluster: Cluster, *names: str) -> None:
 def let_go(cluster: Cluster, *names: str) -> None:
     for name in names:
         cluster.run(name, "START SLAVE SQL_THREAD" if cluster.sandbox.flavour == "mariadb" else "START REPLICA SQL_THREAD")
+
+
+@contextmanager
+def deaf_after(link: Any, writes: int, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Let `writes` more packets out over the real socket, and cut the line `wait_s` after the last one."""
+    left = count(writes, -1)
+    send = link._write_bytes
+
+    def write(data: bytes) -> None:
+        send(data)
+        if next(left) == 0:
+            time.sleep(wait_s)
+            link._sock.shutdown(socket.SHUT_RD)
+
+    link._write_bytes = write
+    yield

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+import replclus
+from replclus.dbapi import registry
 from replclus.model.spec import Flavour
 from replclus.sandbox import Sandbox
 from tests.clusters import eventually
@@ -120,6 +122,59 @@ def test_an_unknown_node_is_named_and_nothing_happens(cluster: Sandbox) -> None:
     for command in (("switchover", "--to", "n33"), ("failover", "--to", "n33"), ("rejoin", "n33")):
         assert "did you mean n3?" in last_line(run(*command, "-c", cluster.config, code=2))
     assert facts("status", "-c", cluster.config)["epoch"] == 1
+
+
+class TestDrain:
+    """`replclus drain`: the record, the pulse, and the applications that read it; with a watchdog and without."""
+
+    @pytest.mark.parametrize("watched", [False, True])
+    def test_applications_leave_a_drained_replica_and_come_back(
+        self, cluster: Sandbox, watched: bool, request: pytest.FixtureRequest
+    ) -> None:
+        if watched:
+            request.getfixturevalue("watchdog")
+            eventually(lambda: healthy(cluster), "the cluster is healthy")
+        keywords = {"cluster": str(cluster.config), "user": "app", "password": "app", "database": "app", "autocommit": True}
+        with replclus.connect(**keywords, consistency="eventual") as connection:
+            cursor = connection.cursor()
+
+            def read_on() -> set[str]:
+                seen = set()
+                for _ in range(40):
+                    cursor.execute("SELECT 1")
+                    seen.add(cursor.route.node)
+                return seen
+
+            eventually(lambda: read_on() == {"n2", "n3"}, "both are known")
+            cursor.execute("START TRANSACTION READ ONLY")
+            busy = cursor.route.node
+            other = ({"n2", "n3"} - {busy}).pop()
+            answered = facts("drain", busy, "-c", cluster.config)
+            assert (answered["done"], answered["answer"]) == (True, f"{busy} takes no more reads")
+            time.sleep(1)
+            cursor.execute("SELECT 1")
+            assert cursor.route.node == busy, "what was begun there ends there"
+            cursor.execute("COMMIT")
+            eventually(lambda: read_on() == {other}, "new reads go to the other one", within_s=5)
+            assert "Draining" in {problem["code"] for problem in facts("status", "-c", cluster.config)["problems"]}
+            assert facts("drain", busy, "-c", cluster.config)["answer"] == f"{busy} takes no reads already"
+            last = run("drain", other, "-c", cluster.config, code=1)
+            assert last_line(last) == (
+                f"replclus: {other} is the last replica that serves, so all reads would go to n1: --force accepts that"
+            )
+            assert facts("undrain", busy, "-c", cluster.config)["answer"] == f"{busy} takes reads again"
+            eventually(lambda: busy in read_on(), "it takes reads again", within_s=10)
+            assert facts("undrain", busy, "-c", cluster.config)["answer"] == f"{busy} is not being drained"
+            run("drain", other, "--force", "-c", cluster.config)
+            run("drain", busy, "--force", "-c", cluster.config)
+            eventually(lambda: read_on() == {"n1"}, "without a replica the primary reads", within_s=5)
+        registry.shut_down()
+
+    def test_refusals(self, cluster: Sandbox) -> None:
+        primary = last_line(run("drain", "n1", "-c", cluster.config, code=1))
+        assert primary == "replclus: n1 is the primary and must serve: `replclus switchover` first"
+        assert "no node called 'n9'" in last_line(run("drain", "n9", "-c", cluster.config, code=2))
+        assert "no node called 'n9'" in last_line(run("undrain", "n9", "-c", cluster.config, code=2))
 
 
 def test_the_watchdog_replaces_a_killed_primary_and_takes_it_back(cluster: Sandbox, watchdog: subprocess.Popen[str]) -> None:

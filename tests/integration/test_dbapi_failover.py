@@ -6,7 +6,6 @@ duplicate key), and whoever was told "unknown" was told the truth.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import replclus
 from replclus.dbapi import registry
 from replclus.sandbox import Sandbox
 from tests.clusters import Cluster, eventually, initialised
-from tests.integration.dbapi_world import account, scalar
+from tests.integration.dbapi_world import account, deaf_after, scalar
 
 
 @pytest.fixture
@@ -248,6 +247,27 @@ def test_a_demoted_primary_is_left_at_once(unwatched: Cluster) -> None:
         assert unwatched.rows("n2", "SELECT id FROM app.ledger ORDER BY id") == (("before",), ("held",))
 
 
+def test_a_primary_that_hesitates_is_asked_again(unwatched: Cluster) -> None:
+    """It is read-only for moments, in between which it says that it is not: nothing was executed, and in the end it is."""
+    ended = threading.Event()
+
+    def hesitate() -> None:
+        for _ in range(20):
+            unwatched.run("n1", "SET GLOBAL read_only = ON", "DO SLEEP(0.01)", "SET GLOBAL read_only = OFF")
+        ended.set()
+
+    with replclus.connect(**account(unwatched), autocommit=True) as connection:
+        cursor = connection.cursor()
+        hesitating = threading.Thread(target=hesitate)
+        hesitating.start()
+        written = 0
+        while not ended.is_set():
+            cursor.execute("INSERT INTO ledger VALUES (%s)", (f"{written}",))
+            written += 1
+        hesitating.join()
+        assert scalar(connection, "SELECT COUNT(*) FROM ledger") == written
+
+
 def test_no_primary_in_time(cluster: Cluster) -> None:
     """Everybody but one replica is dead: reads go on, a write waits as long as it was told to, and says so."""
     keywords = {**account(cluster), "autocommit": True, "failover_timeout": 1.5, "consistency": "eventual"}
@@ -273,22 +293,7 @@ def test_a_connection_cut_in_the_network(cluster: Cluster) -> None:
         for turn in range(10):
             writer = connection._session.backends.writer  # type: ignore[union-attr]
             assert writer is not None
-            with _deaf_after(writer, turn % 4):
+            with deaf_after(writer, turn % 4):
                 cursor.execute("INSERT INTO ledger VALUES (%s)", (f"cut {turn}",))
                 assert cursor.rowcount == 1
         assert scalar(connection, "SELECT COUNT(*) FROM ledger") == 11
-
-
-@contextmanager
-def _deaf_after(link: Any, writes: int) -> Iterator[None]:
-    """Let `writes` more packets out over the real socket, and cut the line right after the last one."""
-    left = count(writes, -1)
-    send = link._write_bytes
-
-    def write(data: bytes) -> None:
-        send(data)
-        if next(left) == 0:
-            link._sock.shutdown(socket.SHUT_RD)
-
-    link._write_bytes = write
-    yield

@@ -191,6 +191,38 @@ class TestTransactions:
         connection.commit()
         assert scalar(connection, "SELECT COUNT(*) FROM t WHERE v = 'sp'") == 0
 
+    def test_a_statement_that_failed_leaves_no_locks_behind_a_rollback(self, connect: Connect) -> None:
+        failing, other = connect(autocommit=False), connect()
+        cursor = failing.cursor()
+        other.cursor().execute("REPLACE INTO t (id, v) VALUES (4000, 'taken')")
+        with pytest.raises(replclus.IntegrityError):
+            cursor.execute("INSERT INTO t (id, v) VALUES (4000, 'again')")
+        failing.rollback()
+        writer = other.cursor()
+        writer.execute("SET SESSION innodb_lock_wait_timeout = 1")
+        writer.execute("UPDATE t SET v = 'free' WHERE id = 4000")
+        assert writer.rowcount == 1
+
+    def test_a_mistake_does_not_bind_to_the_primary(self, connect: Connect) -> None:
+        connection = connect(autocommit=False)
+        with pytest.raises(replclus.ProgrammingError):
+            connection.cursor().execute("SELEC 1")
+        assert connection.route is not None and connection.route.node == "n1"
+        scalar(connection, "SELECT COUNT(*) FROM t")
+        assert connection.route.target == "replica"
+
+    def test_a_read_that_failed_leaves_no_snapshot_behind_a_commit(self, connect: Connect) -> None:
+        reader, writer = connect(autocommit=False), connect()
+        writer.cursor().executemany("INSERT INTO t (v) VALUES (%s)", [("a",), ("b",)])
+        with pytest.raises(replclus.OperationalError, match="more than 1 row"):
+            scalar(reader, "SELECT (SELECT id FROM t WHERE id > 0)")
+        reader.commit()
+        cursor = reader.cursor()
+        cursor.execute("INSERT INTO t (v) VALUES ('mine')")
+        number = cursor.lastrowid
+        reader.commit()
+        assert scalar(reader, f"SELECT COUNT(*) FROM t WHERE id = {number}") == 1
+
     def test_a_closed_connection_commits_nothing(self, connect: Connect) -> None:
         connection = connect(autocommit=False)
         connection.cursor().execute("INSERT INTO t (v) VALUES ('never')")

@@ -237,6 +237,21 @@ class TestConsistency:
             cursor.execute("SELECT COUNT(*) FROM t WHERE id = %s", (cursor.lastrowid,))
             assert cursor.fetchone()[0] == 1, (number, cursor.route)
 
+    def test_without_autocommit_and_with_replicas_held_back(self, cluster: Cluster, connect: Connect) -> None:
+        """A read that is sent along with its wait opens a transaction on the replica, which must not be read on."""
+        connection = connect(autocommit=False)
+        cursor = connection.cursor()
+        hold_back(cluster, "n2", "n3", "n4")
+        try:
+            for number in range(10):
+                cursor.execute("INSERT INTO t (v) VALUES (%s)", (f"kept {number}",))
+                connection.commit()
+                cursor.execute("SELECT COUNT(*) FROM t WHERE id = %s", (cursor.lastrowid,))
+                assert (cursor.fetchone()[0], cursor.route.node) == (1, "n1")
+                connection.commit()
+        finally:
+            let_go(cluster, "n2", "n3", "n4")
+
     def test_with_replicas_held_back(self, cluster: Cluster, connect: Connect) -> None:
         """All appliers stopped: reads of an own write go to the primary, others stay where they are."""
         connection = connect()

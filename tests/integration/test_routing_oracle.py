@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from replclus.routing.functions import BUILT_IN as SAFE
 from replclus.routing.functions import NOT_CALLS
 from replclus.routing.wordlist import words
 from tests.conftest import RunningServer
-from tests.unit.routing_corpus import Labelled, corpus
+from tests.fuzz.routing import inputs
+from tests.unit.routing_corpus import Labelled, corpus, variants
 
 _SCHEMA = Path(__file__).parent.parent / "unit" / "corpus" / "schema.sql"
 # Read only, and the ways in which servers say so.
@@ -99,30 +101,155 @@ def _run(cursor: pymysql.cursors.Cursor, sql: str) -> int:
     return 0
 
 
+# What a session counts or measures by itself, and the mode that the tests set.
+_RESTLESS = {
+    "timestamp",
+    "statement_id",
+    "sql_mode",
+    "warning_count",
+    "error_count",
+    "rand_seed1",
+    "rand_seed2",
+    "pseudo_thread_id",
+}
+_SENTINEL = 4711
+# Every user variable that the corpus names anywhere, quoted or not.
+_VARIABLES = sorted({name for one in corpus() for name in re.findall(r"(?<!@)@([A-Za-z]\w*)", one.sql)} | {"a b"})
+
+
+def _session(cursor: pymysql.cursors.Cursor) -> dict[str, object]:
+    """All that a session keeps from one statement to the next and its server shows."""
+    cursor.execute("SET SESSION sql_mode = ''")
+    cursor.execute("SHOW SESSION VARIABLES")
+    kept: dict[str, object] = {name: value for name, value in cursor.fetchall() if name not in _RESTLESS}
+    for what in ("LAST_INSERT_ID()", "DATABASE()", "@@autocommit", *(f"@`{name}`" for name in _VARIABLES)):
+        cursor.execute(f"SELECT {what}")
+        (kept[what],) = cursor.fetchone() or ("",)
+    # The answer is how many were held, and it holds none afterwards.
+    cursor.execute("SELECT RELEASE_ALL_LOCKS()")
+    (kept["named locks"],) = cursor.fetchone() or ("",)
+    return kept
+
+
+def _kept_by_server(server: RunningServer) -> list[object]:
+    """What sessions leave in a server: in its binlog, prepared statements, transactions."""
+    prepared = server.run("SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'")
+    return [_position(server), prepared, server.run("SELECT COUNT(*) FROM information_schema.innodb_trx")]
+
+
+def _changed(before: dict[str, object], after: dict[str, object]) -> dict[str, object]:
+    return {
+        name: (before.get(name), after.get(name)) for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    }
+
+
+@contextmanager
+def _leaving_no_trace(replica: RunningServer) -> Iterator[pymysql.cursors.Cursor]:
+    """A session in which nothing may stay: neither in it, nor in its server, nor in the binlog."""
+    with _reader(replica) as cursor:
+        cursor.execute(f"SELECT LAST_INSERT_ID({_SENTINEL})")
+        server, session = _kept_by_server(replica), _session(cursor)
+        assert session["LAST_INSERT_ID()"] == _SENTINEL
+        yield cursor
+        assert _changed(session, _session(cursor)) == {}
+        assert _kept_by_server(replica) == server
+
+
 def test_what_goes_to_a_replica_leaves_no_trace(replica: RunningServer) -> None:
     reads = _reads(replica.flavour)
-    before = _position(replica)
-    with _reader(replica) as cursor:
+    with _leaving_no_trace(replica) as cursor:
         for one in reads:
             cursor.execute("SET SESSION sql_mode = %s", (one.mode,))
             # A statement of the corpus that no server understands would prove nothing.
             assert _run(cursor, _filled(one.sql)) == 0, one
             assert not _in_transaction(cursor), one
-    assert _position(replica) == before
     assert len(reads) > 200
 
 
+def test_nor_does_it_however_it_is_written(replica: RunningServer) -> None:
+    """The variants of all labelled statements, those in executable comments among them, that are let go."""
+    ran = 0
+    with _leaving_no_trace(replica) as cursor:
+        for one in corpus():
+            if one.flavour is not replica.flavour:
+                continue
+            cursor.execute("SET SESSION sql_mode = %s", (one.mode,))
+            for how, sql in variants(one):
+                if classify(sql, flavour=one.flavour, sql_mode=one.mode).target is Target.REPLICA:
+                    answer = _run(cursor, _filled(sql))
+                    assert answer not in _REFUSED, (how, sql)
+                    assert not _in_transaction(cursor), (how, sql)
+                    ran += answer == 0
+    assert ran > 2000
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_nor_do_mutants(replica: RunningServer, seed: int) -> None:
+    """Of what fuzzing makes of the corpus, whatever is let go."""
+    ran = 0
+    with _leaving_no_trace(replica) as cursor:
+        for one in islice(inputs(seed), 12_000):
+            sql = one.sql
+            if one.flavour is not replica.flavour or re.search("sleep|benchmark", sql, re.IGNORECASE) or not _sendable(sql):
+                continue
+            found = classify(sql, flavour=one.flavour, sql_mode=one.mode)
+            if found.target is not Target.REPLICA or found.hint is not None:
+                continue
+            if _run(cursor, f"SET SESSION sql_mode = '{one.mode}'"):
+                continue
+            answer = _run(cursor, _filled(sql))
+            assert answer not in _REFUSED, one
+            assert not _in_transaction(cursor), one
+            ran += answer == 0
+    assert ran > 150
+
+
+def _sendable(sql: str) -> bool:
+    return not re.search("[\ud800-\udfff]", sql)
+
+
 def test_what_goes_to_a_replica_takes_no_row_locks(replica: RunningServer) -> None:
+    ran = 0
     with _reader(replica) as cursor:
         cursor.execute("START TRANSACTION")
         for one in _reads(replica.flavour):
-            if not one.mode:
-                _run(cursor, _filled(one.sql))
+            cursor.execute("SET SESSION sql_mode = %s", (one.mode,))
+            for sql in (one.sql, *(sql for how, sql in variants(one) if "executable" in how or "parentheses" in how)):
+                _run(cursor, _filled(sql))
                 assert _in_transaction(cursor), one
+                ran += 1
         # The server renews this view at most ten times a second.
         time.sleep(0.3)
         locks = replica.run("SELECT trx_rows_locked, trx_tables_locked FROM information_schema.innodb_trx")
-    assert locks and all(tables == 0 for _, tables in locks), locks
+    assert ran > 600
+    assert locks and all((rows, tables) == (0, 0) for rows, tables in locks), locks
+
+
+def test_the_oracle_would_notice_locks(replica: RunningServer) -> None:
+    with _reader(replica) as cursor:
+        cursor.execute("START TRANSACTION")
+        cursor.execute("SELECT id FROM t LOCK IN SHARE MODE")
+        time.sleep(0.3)
+        locks = replica.run("SELECT trx_rows_locked, trx_tables_locked FROM information_schema.innodb_trx")
+    assert any(tables for _, tables in locks)
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        ("SELECT @a := 1", "@`a`"),
+        ("SELECT 1 INTO @v", "@`v`"),
+        ("SELECT GET_LOCK('x', 0)", "named locks"),
+        ("SELECT LAST_INSERT_ID(5)", "LAST_INSERT_ID()"),
+        ("SET time_zone = '+01:00'", "time_zone"),
+        ("USE information_schema", "DATABASE()"),
+    ],
+)
+def test_the_oracle_would_notice_what_a_session_keeps(replica: RunningServer, sql: str, what: str) -> None:
+    with _reader(replica) as cursor:
+        before = _session(cursor)
+        assert _run(cursor, sql) == 0
+        assert what in _changed(before, _session(cursor))
 
 
 def test_the_oracle_can_tell(replica: RunningServer) -> None:

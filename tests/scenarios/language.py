@@ -116,7 +116,8 @@ def _render(action: Action) -> str:
             operation = record.operation
             doing = f"{operation.kind.value}/{operation.phase.value}" if operation else "nothing in progress"
             ackers = ",".join(sorted(record.ackers)) or "nobody"
-            return f"Swap epoch={record.epoch} primary={record.primary} ackers={ackers} ({doing})"
+            draining = "".join(f" draining={m.name}" for m in record.members if m.state is MemberState.DRAINING)
+            return f"Swap epoch={record.epoch} primary={record.primary} ackers={ackers}{draining} ({doing})"
         case Follow(node, source) | WaitCaughtUp(node, source, _):
             return f"{type(action).__name__} {node} -> {source}"
         case _:

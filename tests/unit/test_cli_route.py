@@ -70,3 +70,23 @@ def test_a_statement_can_come_from_stdin(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("sys.stdin", io.StringIO("UPDATE t SET a = 1"))
     assert door.run(["route", "-"]) == 0
     assert capsys.readouterr().out.startswith("primary")
+
+
+@pytest.mark.parametrize(
+    ("sql", "facts"),
+    [
+        ("SELECT 1", {}),
+        ("/* replclus: primary */ SELECT 1", {"hint": "primary"}),
+        ("/* replclus: node=n3 */ RESET MASTER", {"hint": "node=n3"}),
+        ("/* hostgroup=2 */ SELECT 1", {"hint_ignored": "hostgroup=2"}),
+        ("/* hostgroup=2 */ SELECT 1 /*ms=slave*/", {"hint": "replica", "hint_ignored": "hostgroup=2"}),
+    ],
+)
+def test_hints_are_shown(sql: str, facts: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert door.run(["route", "--json", sql]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {key: value for key, value in answer.items() if key not in {"target", "reason"}} == facts
+    assert door.run(["route", sql]) == 0
+    printed = capsys.readouterr().out
+    assert all(value in printed for value in facts.values())
+    assert len(printed.strip().splitlines()) == 1 + len(facts)

@@ -67,6 +67,7 @@ def test_kinds(sql: str, kind: StatementKind, flavour: Flavour) -> None:
         ("CALL p(1)", False),
         ("CALL p(@out)", True),
         ("SET insert_id = 5", True),
+        ("SET autocommit = 0; SELECT 1", True),
         ("SET insert_id = 5, time_zone = 'UTC'", True),
         ("SET timestamp = UNIX_TIMESTAMP()", True),
         ("SET timestamp = 5", False),
@@ -94,6 +95,15 @@ def test_kinds(sql: str, kind: StatementKind, flavour: Flavour) -> None:
 )
 def test_pins(sql: str, pins: bool, flavour: Flavour) -> None:
     assert classify(sql, flavour=flavour).pins is pins
+
+
+@pytest.mark.parametrize(
+    ("text", "pins"),
+    [("SET @a = 1", True), ("USE app", True), ("SET time_zone = 5", True), ("INSERT INTO t VALUES (1)", False), ("BEGIN", False)],
+)
+def test_what_is_executed_immediately_pins_if_it_changes_the_session(text: str, pins: bool) -> None:
+    found = classify(f"EXECUTE IMMEDIATE '{text}'", flavour=Flavour.MARIADB)
+    assert (found.target, found.pins) == (Target.PRIMARY, pins)
 
 
 @pytest.mark.parametrize("flavour", FAMILIES)

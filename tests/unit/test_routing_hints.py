@@ -28,6 +28,9 @@ from replclus.routing import Hint, Target, classify
         ("SELECT fw(1) -- maxscale route to slave", Target.REPLICA, Hint(Target.REPLICA)),
         ("/* hostgroup=1 */ SELECT 1", Target.REPLICA, Hint(ignored="hostgroup=1")),
         ("SELECT 1 -- maxscale route to server db1", Target.REPLICA, Hint(ignored="maxscale route to server db1")),
+        # One that means something here wins over one that does not.
+        ("/* hostgroup=1 */ /*ms=master*/ SELECT 1", Target.PRIMARY, Hint(Target.PRIMARY, ignored="hostgroup=1")),
+        ("/* hostgroup=1; replclus: primary */ SELECT 1", Target.PRIMARY, Hint(Target.PRIMARY)),
         # A hint cannot make a write, a lock or a pinned read go to a replica.
         ("/* replclus: replica */ INSERT INTO t VALUES (1)", Target.PRIMARY, Hint(Target.REPLICA)),
         ("/* replclus: replica */ SELECT 1 FOR UPDATE", Target.PRIMARY, Hint(Target.REPLICA)),

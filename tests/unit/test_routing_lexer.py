@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import timeit
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from replclus.model.spec import Flavour
-from replclus.routing import SqlMode, Target, classifier, classify
+from replclus.routing import SqlMode, Target, classify
 from replclus.routing.executable import resolve
 from replclus.routing.lexer import END, first_word, tokens
 
@@ -112,41 +110,3 @@ _TEXT = st.lists(st.sampled_from(_PIECES) | st.text(max_size=3), max_size=40).ma
 def test_nothing_makes_it_fail(sql: str, flavour: Flavour, mode: tuple[bool, bool, bool, bool]) -> None:
     found = classify(sql, flavour=flavour, sql_mode=SqlMode(*mode))
     assert isinstance(found.target, Target) and found.reason
-
-
-_UNITS = (
-    *("'", '"', "`", "\\'", "''", "''\\", "/*", "/*!", "/*! */", "/*M!1", "/*!99999 x */", "*/", "/*/", "/*+`", "-/*"),
-    *(
-        "--",
-        "-- \n",
-        "#\n",
-        "(",
-        "((a)",
-        "f(",
-        "a.",
-        "@",
-        "a ",
-        ", a (",
-        "1e",
-        "%(",
-        ";",
-        "; SELECT 1",
-        "WITH a (",
-        "'' COLUMNS(",
-    ),
-    *("SET a=1,", " FOR ", "AGAINST(", "replclus:", "/* hostgroup */", "/*!80100 a*//*!80200 b*/", "-- ms=\n"),
-)
-
-
-@pytest.mark.parametrize("unit", _UNITS)
-@pytest.mark.parametrize("head", ["", "SELECT ", "SELECT '", "SET @a=", "SELECT 1 /*! ", "WITH "])
-def test_time_is_linear(unit: str, head: str) -> None:
-    """Ten times as long takes about ten times as long. The margin is wide because machines are busy."""
-
-    classify_afresh = classifier(Flavour.MARIADB).afresh
-
-    def seconds(count: int) -> float:
-        sql = head + unit * count
-        return min(timeit.repeat(lambda: classify_afresh(sql), number=1, repeat=3))
-
-    assert seconds(20_000) < 50 * seconds(2_000) + 0.02
