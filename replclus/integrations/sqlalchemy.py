@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.url import URL
 
 # The text of a URL, and what `connect` wants instead. SQLAlchemy turns PyMySQL's own options.
-_TYPES: dict[str, type[bool] | type[float]] = {
+_TYPES: dict[str, type[bool] | type[float] | type[int]] = {
     "split_transactions": bool,
     "track_outcome": bool,
+    "replica_required": bool,
     "failover_timeout": float,
     "max_lag_ms": float,
+    "max_lifetime": float,
+    "max_connections": int,
+    "pool_size": int,
 }
 
 
