@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
+import pymysql
+
 from tests.clusters import REPOSITORY, Cluster, eventually
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -40,9 +42,23 @@ def make_schemas(cluster: Cluster, *schemas: str) -> None:
         cluster.run("n1", "SET foreign_key_checks = 0", f"DROP DATABASE IF EXISTS {schema}", f"CREATE DATABASE {schema}")
 
 
-def reads_on_replicas(cluster: Cluster) -> int:
-    """SELECTs that all replicas together have answered since they were started."""
-    return sum(int(cluster.rows(name, "SHOW GLOBAL STATUS LIKE 'Com_select'")[0][1]) for name in cluster.sandbox.names[1:])
+def reads_on_replicas(cluster: Cluster) -> dict[str, int]:
+    """SELECTs that each replica has answered since it was started.
+
+    One that is down is left out, and named: MariaDB 10.11.19 was seen to crash (signal 11, in create_tmp_table_for_schema) at a
+    DESCRIBE of SQLAlchemy's suite on a replica. The suite must end the same way nevertheless.
+    """
+    found = {}
+    for name in cluster.sandbox.names[1:]:
+        try:
+            found[name] = int(cluster.rows(name, "SHOW GLOBAL STATUS LIKE 'Com_select'")[0][1])
+        except pymysql.err.OperationalError as error:
+            print(f"{name} is down: {error}")
+    return found
+
+
+def grown(before: Mapping[str, int], after: Mapping[str, int]) -> int:
+    return sum(after[name] - before[name] for name in after if name in before)
 
 
 def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> str:
