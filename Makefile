@@ -14,7 +14,7 @@ SEED ?= 1
 # How many random programs `make campaign-sessions` runs.
 SESSIONS ?= 1000
 
-.PHONY: help demo test check fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
+.PHONY: help demo test conformance check fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
   campaign-sessions
 
 help:  ## Show this list
@@ -28,6 +28,10 @@ demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is los
 test:  ## The whole test suite, on both database families
 	@tools/setup.sh dev mariadb mysql
 	@.venv/bin/python -m pytest $(ARGS)
+
+conformance:  ## The test suites of PyMySQL, SQLAlchemy and Django on a cluster, compared with plain PyMySQL
+	@tools/setup.sh dev mariadb mysql
+	@.venv/bin/python -m pytest -s $(ARGS) tests/conformance
 
 check:  ## Lint, types, import rules and unit tests: what to run before every commit, under a minute
 	@tools/setup.sh dev

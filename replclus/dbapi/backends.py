@@ -51,6 +51,7 @@ class Backends:
         self.statements: dict[Routed, int] = defaultdict(int)
         self.watcher.tally.follow(self)
         self._token = options.causality_token
+        self._followed = ""
         # The link on which this session has last read, while the position it saw there is not yet in `seen`.
         self.unplaced: Link | None = None
         # That link broke before it could be asked.
@@ -276,7 +277,7 @@ class Backends:
 
     def _caught_up(self, link: Link, state: NodeState, *, along: bool, patient: bool) -> bool:
         """Has this replica all that the session has seen? Waits for it, within bounds, or says by `wait` that one must."""
-        seen = self._seen(link)
+        seen = self._seen()
         if self.unplaced is not None and self.unplaced is not link:
             self.place()
         elif self._lost_place:
@@ -285,7 +286,7 @@ class Backends:
             return True
         if not patient or time.monotonic() < state.behind_until:
             return False
-        wait = link.speech.wait.format(position=seen.text, seconds=CATCH_UP_S_MAX)
+        wait = link.speech.wait.format(position=seen.position, seconds=CATCH_UP_S_MAX)
         if along:
             self.wait = wait
             return True
@@ -301,12 +302,22 @@ class Backends:
         state.behind_until = now + BEHIND_FOR_S
         self.watcher.tally.add("behind", state.node.name, now - began)
 
-    def _seen(self, link: Link) -> Seen:
+    def _seen(self) -> Seen:
         if self.seen is None:
-            self.seen = Seen(link.speech.flavour)
+            flavour = self.watcher.flavour
+            assert flavour is not None, "a connection is not open before some node has said what it is"
+            self.seen = Seen(flavour)
             if self._token:
-                self.seen.text = check_token(link.speech.flavour, self._token)
+                self.seen.text = check_token(flavour, self._token)
         return self.seen
+
+    def follow(self) -> None:
+        """What this process has written by now, over any connection, is seen by the reads to come."""
+        latest = self.watcher.latest.text
+        if self.session and latest != self._followed:
+            self._followed = latest
+            self._seen().follow(latest)
+            self.ready = False
 
     def place(self) -> None:
         """Ask the link on which we last read how far it was, so that another server can be asked to be as far."""
@@ -319,7 +330,7 @@ class Backends:
             if link._sock is None or state is None or state.silent_since is not None:
                 raise err.OperationalError(2013, "nothing can be asked there now")
             position = link.scalar(link.speech.position)
-            self._seen(link).reached(position)
+            self._seen().reached(position)
             # Newer than what the watcher has heard: if nobody else has got so far, this one still may be read.
             state.applied = position
         except (err.Error, OSError):
@@ -333,7 +344,7 @@ class Backends:
     def _place_by_primary(self) -> None:
         """The link on which we last read is gone; whatever it had shown, the primary has it too."""
         link = self.get_writer()
-        self._seen(link).reached(link.scalar(link.speech.position))
+        self._seen().reached(link.scalar(link.speech.position))
         self._lost_place = False
 
     def note_write(self, link: Link, *, shows: bool = False) -> None:
@@ -343,7 +354,8 @@ class Backends:
         if shows and link.gtid is None and self.session:
             self.unplaced, self.ready = link, False
         if link.gtid is not None:
-            self._seen(link).wrote(link.gtid)
+            self._seen().wrote(link.gtid)
+            self.watcher.latest.wrote(link.gtid)
             link.gtid = None
             self.unplaced = None
             self._lost_place = False
@@ -355,7 +367,7 @@ class Backends:
         if self._lost_place:
             self._place_by_primary()
         if self.seen is not None:
-            return self.seen.text
+            return self.seen.position
         return self._token or ""
 
     # Session state --------------------------------------------------------------------------------------------------

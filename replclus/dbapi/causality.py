@@ -8,6 +8,7 @@ committed before it, and replaces whatever was known in its domain.
 from __future__ import annotations
 
 import re
+import threading
 from functools import lru_cache
 
 from replclus.errors import GtidSyntaxError
@@ -15,23 +16,28 @@ from replclus.model.gtid import MariadbGtidSet, MysqlGtidSet, parse_gtid_set
 from replclus.model.spec import Flavour
 
 _MARIADB_GTID = re.compile(r"(\d+)-(\d+)-(\d+)")
+# One statement can be several transactions: `uuid:5-6`, `uuid:tag:5:7`.
+_MYSQL_GTID = re.compile(r"(.+?):[\d:-]+")
+_LAST_NUMBER = re.compile(r"\d+")
 
 
 class Seen:
-    """Mutable, one per logical connection. `text` is what the server's wait function takes; empty: nothing to wait for."""
+    """Mutable, one per logical connection. `text` is what it has seen itself, `floor` what others have written before it."""
 
-    __slots__ = ("_domains", "flavour", "text")
+    __slots__ = ("_domains", "flavour", "floor", "text")
 
     def __init__(self, flavour: Flavour) -> None:
         self.flavour = flavour
         self.text = ""
+        # MySQL only, where merging one write after another would grow a set full of holes.
+        self.floor = ""
         # MariaDB: domain -> (sequence, the GTID).
         self._domains: dict[str, tuple[int, str]] = {}
 
     def wrote(self, gtid: str) -> None:
         """Our own transaction `gtid` was committed."""
         if self.flavour is Flavour.MYSQL:
-            self.text = gtid
+            self.text, self.floor = gtid, ""
         elif len(self._domains) <= 1 and self.text.partition("-")[0] in ("", gtid.partition("-")[0]):
             # The usual case, one domain, is worth a short way: it is passed after every write.
             self._domains = {}
@@ -51,13 +57,50 @@ class Seen:
                 self._domains[domain] = (int(sequence), f"{domain}-{server}-{sequence}")
         self.text = ",".join(gtid for _, gtid in self._domains.values())
 
+    def follow(self, latest: str) -> None:
+        """`latest` is the last write of this process. It stands for those before it, so it replaces what was followed before."""
+        if self.flavour is Flavour.MYSQL:
+            self.floor = latest if latest != self.text else ""
+        else:
+            self.reached(latest)
+
+    @property
+    def position(self) -> str:
+        """What the server's wait function takes. Empty: nothing to wait for."""
+        return f"{self.text},{self.floor}" if self.text and self.floor else self.text or self.floor
+
     def within(self, applied: str) -> bool:
         """Has a replica that reported `applied` everything that we have seen? False also where that is not certain."""
-        if not self.text or self.text == applied:
+        position = self.position
+        if not position or position == applied:
             return True
         if not applied:
             return False
-        return _contains(self.flavour, applied, self.text)
+        return _contains(self.flavour, applied, position)
+
+
+class Latest:
+    """The last write of this process to a cluster, whichever connection made it. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._lock = threading.Lock()
+        # Who numbered (MariaDB: the domain; MySQL: the server's UUID, and tag) -> (number, GTID).
+        self._last: dict[str, tuple[int, str]] = {}
+
+    def wrote(self, gtid: str) -> None:
+        """Threads come here in any order; what one server has numbered is in the order of its commits."""
+        mysql = _MYSQL_GTID.fullmatch(gtid)
+        origin = mysql[1] if mysql else gtid.partition("-")[0]
+        number = int(_LAST_NUMBER.findall(gtid)[-1])
+        with self._lock:
+            if number <= self._last.get(origin, (0, ""))[0]:
+                return
+            if mysql and origin not in self._last:
+                # Another server is the primary now. It has everything that the one before it had acknowledged.
+                self._last.clear()
+            self._last[origin] = (number, gtid)
+            self.text = ",".join(text for _, text in self._last.values())
 
 
 @lru_cache(maxsize=512)

@@ -12,7 +12,7 @@ import ssl as tls
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from pymysql import err
 from pymysql.charset import charset_by_name
@@ -35,6 +35,7 @@ from replclus.model.spec import Flavour
 from replclus.routing import Classifier, classifier
 
 NO_BACKSLASH_ESCAPES = 0x200
+AnyCursor = TypeVar("AnyCursor", bound=Cursor)
 
 
 class Connection(Base):
@@ -86,6 +87,7 @@ class Connection(Base):
         watcher = session.backends.watcher
         if watcher.flavour is None:
             raise Unavailable("no node has said what it is")
+        session.backends.follow()
         self._process = os.getpid()
         self._closed = False
         self._flavour: Flavour = watcher.flavour
@@ -185,6 +187,10 @@ class Connection(Base):
     def _read_mode(self, session: Session) -> None:
         self._classify = session.classify = classifier(self._flavour, self._sql_mode)
 
+    @overload
+    def cursor(self, cursor: None = None) -> Any: ...  # connect(cursorclass=…) decides
+    @overload
+    def cursor(self, cursor: type[AnyCursor]) -> AnyCursor: ...
     def cursor(self, cursor: Any = None) -> Any:
         if cursor is None:
             return self.cursorclass(self)
@@ -276,6 +282,10 @@ class Connection(Base):
         return self._last().server_version
 
     @property
+    def _auth_plugin_name(self) -> str:
+        return self._last()._auth_plugin_name
+
+    @property
     def server_version(self) -> str:
         return self._last().server_version
 
@@ -301,6 +311,13 @@ class Connection(Base):
     def causality_token(self) -> str:
         """What this connection has seen and written, for `connect(causality_token=…)` elsewhere. Empty if nothing yet."""
         return self._alive().backends.token()
+
+    def catch_up(self) -> None:
+        """Let the reads to come see what this process has written by now, over any connection. Sends nothing by itself.
+
+        A new connection begins so. For one that was kept, as pools of SQLAlchemy and Django keep them.
+        """
+        self._alive().backends.follow()
 
     def statistics(self) -> Statistics:
         """The statements of this connection, counted by node, target and reason; the rest counts for its whole cluster."""

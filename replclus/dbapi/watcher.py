@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from replclus.dbapi.causality import Latest
 from replclus.dbapi.counting import Tally
 from replclus.dbapi.link import Link
 from replclus.dbapi.mapping import NEVER, Address, Answer, Chart, ClusterMap, Knowledge, Node, chart
@@ -107,6 +108,8 @@ class Watcher:
 
     def _reset_threads(self) -> None:
         self._changed = threading.Condition()
+        # A forked child has written nothing yet.
+        self.latest = Latest()
         self._wake = threading.Event()
         self._alarm_at = NEVER
         self._used_at = time.monotonic()

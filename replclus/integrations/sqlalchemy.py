@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.url import URL
 
 # The text of a URL, and what `connect` wants instead. SQLAlchemy turns PyMySQL's own options.
-_TYPES: dict[str, type[bool] | type[float]] = {
+_TYPES: dict[str, type[bool] | type[float] | type[int]] = {
     "split_transactions": bool,
     "track_outcome": bool,
+    "replica_required": bool,
     "failover_timeout": float,
     "max_lag_ms": float,
+    "max_lifetime": float,
+    "max_connections": int,
+    "pool_size": int,
 }
 
 
@@ -38,7 +42,7 @@ class MySQLDialect_replclus(MySQLDialect_pymysql):  # noqa: N801  # SQLAlchemy's
     @classmethod
     def load_provisioning(cls) -> None:
         """SQLAlchemy looks for its test helpers beside the dialect; they are MySQL's."""
-        MySQLDialect_pymysql.load_provisioning()
+        MySQLDialect_pymysql.load_provisioning()  # type: ignore[no-untyped-call]
 
     def connect(self, *cargs: Any, **cparams: Any) -> Any:
         return connect(*cargs, **cparams)
@@ -54,6 +58,10 @@ class MySQLDialect_replclus(MySQLDialect_pymysql):  # noqa: N801  # SQLAlchemy's
         if hosts and "cluster" not in options and "unix_socket" not in options:
             options["cluster"] = _cluster(hosts, port)
         return positional, options
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """SQLAlchemy hands out any connection of its pool: what the last one wrote must be seen on this one."""
+        dbapi_connection.catch_up()
 
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
         """Only what the session kept on a server can be lost for good. After anything else the connection goes on."""

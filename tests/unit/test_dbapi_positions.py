@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from replclus.dbapi.causality import Seen, check_token
+from replclus.dbapi.causality import Latest, Seen, check_token
 from replclus.model.spec import Flavour
 
 A = "aaaaaaaa-0000-0000-0000-000000000001"
@@ -86,3 +86,48 @@ def test_tokens(flavour: Flavour, token: str) -> None:
 def test_bad_tokens_never_reach_a_statement(token: str) -> None:
     with pytest.raises(ValueError, match="causality_token"):
         check_token(Flavour.MARIADB, token)
+
+
+class TestLatest:
+    """What a process wrote last, over whichever of its connections."""
+
+    def test_threads_may_come_in_any_order(self) -> None:
+        latest = Latest()
+        for gtid in ("0-1-5", "0-1-7", "0-1-6"):
+            latest.wrote(gtid)
+        assert latest.text == "0-1-7"
+
+    def test_domains_are_kept_apart(self) -> None:
+        latest = Latest()
+        for gtid in ("0-1-5", "1-1-2", "0-2-6"):
+            latest.wrote(gtid)
+        assert sorted(latest.text.split(",")) == ["0-2-6", "1-1-2"]
+
+    def test_a_statement_may_be_several_transactions(self) -> None:
+        latest = Latest()
+        for gtid in (f"{A}:5-7", f"{A}:6", f"{A}:tag:2"):
+            latest.wrote(gtid)
+        assert latest.text == f"{A}:tag:2"
+
+    def test_a_new_primary_has_what_the_old_one_had(self) -> None:
+        latest = Latest()
+        for gtid in (f"{A}:500", f"{B}:3"):
+            latest.wrote(gtid)
+        assert latest.text == f"{B}:3"
+
+    def test_following_replaces_what_was_followed(self) -> None:
+        seen = Seen(Flavour.MYSQL)
+        seen.reached(f"{A}:1-4")
+        for number in (7, 9):
+            seen.follow(f"{A}:{number}")
+        assert seen.position == f"{A}:1-4,{A}:9"
+        assert not seen.within(f"{A}:1-8")
+        assert seen.within(f"{A}:1-9")
+        seen.wrote(f"{A}:12")
+        assert seen.position == f"{A}:12"
+
+    def test_following_on_mariadb(self) -> None:
+        seen = Seen(Flavour.MARIADB)
+        seen.wrote("0-1-5")
+        seen.follow("0-1-8")
+        assert seen.position == "0-1-8"
