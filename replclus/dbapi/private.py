@@ -45,7 +45,13 @@ if TYPE_CHECKING:
         # The stubs say str; on the wire it is bytes.
         message: Any
 
+        connection: Any
+        field_count: int
+        fields: list[Any]
+        converters: list[Any]
+
         def _finish_unbuffered_query(self) -> None: ...
+        def _get_descriptions(self) -> None: ...
 
 else:
     Base = connections.Connection

@@ -1,7 +1,10 @@
-"""The answers of a server, read by PyMySQL with two differences.
+"""The answers of a server, read by PyMySQL with three differences.
 
 A packet is taken from the socket's buffer in one go. PyMySQL goes through five calls for each, and the answer to `SELECT 1` has
 five: what is saved here pays for everything that routing adds to a statement (`benchmarks/overhead.py`).
+
+Columns that are described as they were before are not understood again: programs ask the same questions over and over, and
+PyMySQL takes longer over the description of a row than over the row.
 
 And the session state at the end of an OK packet is understood (`tracking`), where PyMySQL would show it as a message.
 """
@@ -9,6 +12,8 @@ And the session state at the end of an OK packet is understood (`tracking`), whe
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from pymysql import err
 from pymysql.constants import CR
@@ -23,6 +28,8 @@ AUTOCOMMIT = 2
 IN_READ_ONLY = 0x2000
 _EOF = struct.Struct("<HH")
 _ERROR = 0xFF
+# So many results of different shapes are remembered per connection.
+SHAPES_MAX = 128
 # A packet of this length is continued in the next one.
 _LENGTH_MAX = 0xFFFFFF
 
@@ -33,6 +40,10 @@ class Wire(Base):
     gtid: str | None = None
     schema: str | None = None
     told_mode: str | None = None
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.shapes: dict[tuple[str | bytes, ...], Shape] = {}
 
     def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> MysqlPacket:
         """As PyMySQL's, with the same errors: OperationalError 2013 when the connection breaks, InternalError out of sequence."""
@@ -119,10 +130,46 @@ class Wire(Base):
         return tail.info
 
 
+class Shape(NamedTuple):
+    """What PyMySQL makes of the descriptions of a result's columns. Nobody changes it."""
+
+    fields: list[Any]
+    converters: list[Any]
+    description: tuple[Any, ...]
+
+
+class _Played:
+    """Stands for the connection while PyMySQL understands descriptions that have been read already."""
+
+    def __init__(self, wire: Wire, packets: Sequence[bytes]) -> None:
+        self.use_unicode, self.encoding, self.decoders = wire.use_unicode, wire.encoding, wire.decoders
+        self._packets = iter(packets)
+
+    def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> MysqlPacket:
+        return packet_type(next(self._packets), self.encoding)
+
+
 class TrackedResult(Result):
     """A result that notes the status at the end of its rows. PyMySQL drops it, yet after a SELECT with autocommit off it is
     what says that a transaction is open.
     """
+
+    def _get_descriptions(self) -> None:
+        wire = self.connection
+        assert isinstance(wire, Wire)
+        # One more than there are columns: the packet that ends them.
+        packets = [wire._read_packet().get_all_data() for _ in range(self.field_count + 1)]  # type: ignore[no-untyped-call]
+        key = (wire.encoding, *packets[:-1])
+        shape = wire.shapes.get(key)
+        if shape is None:
+            self.connection = _Played(wire, packets)
+            super()._get_descriptions()
+            self.connection = wire
+            if len(wire.shapes) >= SHAPES_MAX:
+                wire.shapes.clear()
+            wire.shapes[key] = Shape(self.fields, self.converters, self.description)
+        else:
+            self.fields, self.converters, self.description = shape
 
     def _check_packet_is_eof(self, packet: MysqlPacket) -> bool:
         data = packet.get_all_data()  # type: ignore[no-untyped-call]

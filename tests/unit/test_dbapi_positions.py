@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from replclus.dbapi.causality import Latest, Seen, check_token
+from replclus.model.gtid import MysqlGtidSet
 from replclus.model.spec import Flavour
 
 A = "aaaaaaaa-0000-0000-0000-000000000001"
@@ -54,6 +55,30 @@ class TestMariadb:
 
 
 class TestMysql:
+    @pytest.mark.parametrize(
+        ("applied", "within"),
+        [
+            (f"{A}:1-10", True),
+            (f"{A}:10", True),
+            (f"{B}:1-3,{A}:1-4:9-12", True),
+            (f"{A}:1-4:9-12,{B}:1-3", True),
+            (f"{A}:1-9", False),
+            (f"{A}:1-9:11-12", False),
+            (f"{A}:1-9,{B}:10", False),
+            (f"{B}:1-10", False),
+            (f"{A}:1-9:tag:1-20", False),
+            (f"{A}:tag:1-20", False),
+            (f"{A}:1-9:tag:1-20,{B}:10", False),
+            (f"{A}:1-3:10:tag:1-2", True),
+            ("", False),
+        ],
+    )
+    def test_one_write_within(self, applied: str, within: bool) -> None:
+        seen = Seen(Flavour.MYSQL)
+        seen.wrote(f"{A}:10")
+        assert seen.within(applied) is within
+        assert MysqlGtidSet.parse(applied).contains(MysqlGtidSet.parse(seen.text)) is within
+
     def test_a_write_stands_for_what_came_before(self) -> None:
         seen = Seen(Flavour.MYSQL)
         seen.reached(f"{A}:1-9")
