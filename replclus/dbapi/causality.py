@@ -111,6 +111,10 @@ def _contains(flavour: Flavour, applied: str, text: str) -> bool:
         if _ONE_MYSQL_WRITE.fullmatch(text):
             return _includes(applied, *text.split(":"))
         return MysqlGtidSet.parse(applied).contains(MysqlGtidSet.parse(text))
+    if "," not in text and "," not in applied:
+        domain, _, sequence = text.split("-")
+        only, _, reached = applied.split("-")
+        return only == domain and int(reached) >= int(sequence)
     there = _domains(applied)
     return all(there.get(domain, 0) >= sequence for domain, sequence in _domains(text).items())
 
