@@ -30,6 +30,8 @@ def end_connection(session: Session, verb: str, thread_id: int) -> Link:
     to be one of the primary's. StatementRefused if connections on different servers have the number. Returns where it was said.
     """
     found = session.backends.watcher.in_use_as(thread_id)
+    # The number of a logical connection is that of its link to the primary. Others may have it on their servers by chance.
+    found = [link for link in found if link.writes] or found
     nodes = sorted({link.node.name for link in found})
     if len(nodes) > 1:
         raise StatementRefused(

@@ -18,7 +18,7 @@ from replclus.dbapi.pool import Pool
 from replclus.dbapi.watcher import NodeState
 from replclus.routing import Backend, admitted, eligible, primary_takes
 
-TURN_MIN, TURN_MAX = 4, 64
+TURN_MIN, TURN_MAX, TURN_IDLE_MAX = 4, 64, 8
 # A turn is this part of what the process has read so far, within the bounds.
 _PART = 60
 
@@ -35,6 +35,9 @@ class Turns:
         self._wants_load = options.balance in ("least_connections", "weighted_least_connections")
         # Only a session has to ask before it may leave.
         self._turn_max = TURN_MAX if options.consistency == "session" else TURN_MIN
+        if options.primary_reads == "when_idle":
+            # Whether the primary is idle must be asked anew before it has long ceased to be.
+            self._turn_max = min(self._turn_max, TURN_IDLE_MAX)
         self._backends: dict[str, Backend] = {}
         self._helper: NodeState | None = None
         self.left = 0

@@ -178,7 +178,7 @@ class TestWhatOnlyOneConnectionKnows:
             except pymysql.err.MySQLError as error:
                 outcome.append(error)
 
-        thread = threading.Thread(target=read)
+        thread = threading.Thread(target=read, daemon=True)
         thread.start()
         running = f"SELECT id FROM information_schema.processlist WHERE info = '{ENDLESS}'"
         eventually(lambda: any(cluster.rows(name, running) for name in ("n2", "n3", "n4")), "the read is under way")
@@ -192,6 +192,18 @@ class TestWhatOnlyOneConnectionKnows:
         assert error.args[0] in (1317, 1927, 2013), error
         assert not any(cluster.rows(name, running) for name in cluster.sandbox.names), "and is not done again elsewhere"
         assert scalar(victim, "SELECT 2") == 2
+
+    def test_a_number_that_servers_share_by_chance(self, connect: Connect) -> None:
+        """Each server counts its connections by itself, so other links often have the number of somebody's primary link."""
+        victims = [connect() for _ in range(12)]
+        numbers = [victim.thread_id() for victim in victims]
+        for victim in victims:
+            scalar(victim, "SELECT 1")
+        killer = connect()
+        for number in numbers:
+            killer.kill(number)
+        for victim, number in zip(victims, numbers, strict=True):
+            assert scalar(victim, "SELECT CONNECTION_ID()") == victim.thread_id() != number
 
     def test_explain_tells_without_sending(self, connect: Connect) -> None:
         connection = connect()
