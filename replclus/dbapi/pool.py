@@ -145,8 +145,9 @@ class Pool:
 
     def give_back(self, link: Link) -> None:
         """Keep `link` for later, or close it: whatever state it is in."""
-        if link.streaming:
-            # Reading a large result to its end only to save a connection is the wrong way round.
+        if link.streaming or link._result is None:
+            # Reading a large result to its end only to save a connection is the wrong way round. And where no answer is, one
+            # may still come: somebody may have closed what another thread is waiting on.
             link.discard()
         if link._sock is None or link.broken_off or link.term != self.watcher.map.term or self._too_old(link):
             self._throw_away(link, politely=True)

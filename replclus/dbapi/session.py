@@ -412,7 +412,6 @@ class Session:
             (answer,) = link.queries(link.speech.defaults)
             mode, level = answer.rows[0]
             pool.defaults = str(mode), str(level).replace("-", " ").upper()
-            link._result = None
         mode, self._isolation = pool.defaults
         self._look_around()
         return mode

@@ -86,6 +86,9 @@ def run_pytest(arguments: Sequence[str], cwd: Path, environment: Mapping[str, st
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314  # pytest wrote it a moment ago
         outcomes = {child.tag for child in case}
         bad, skipped = outcomes & {"failure", "error"}, "skipped" in outcomes
+        for child in case:
+            if child.tag in {"failure", "error"}:
+                print(f"{case.get('name')}: {child.get('message')}"[:800])
         found[f"{case.get('classname')}::{case.get('name')}"] = "failed" if bad else "skipped" if skipped else "passed"
     assert found, said[-3000:]
     return found

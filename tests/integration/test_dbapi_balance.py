@@ -72,7 +72,8 @@ class TestTheMapChanges:
         connection = connect(consistency="eventual", balance="weighted_round_robin")
         try:
             eventually(lambda: shares(connection, 100)["n4"] == 0, "the weights are known")
-            assert shares(connection, 800)["n2"] == pytest.approx(0.75, abs=0.06)
+            # On a busy machine a node may be left for a moment, and comes back gently.
+            eventually(lambda: shares(connection, 400)["n2"] == pytest.approx(0.75, abs=0.06), "they count")
         finally:
             self.publish(cluster, topology)
             eventually(lambda: shares(connection, 100)["n4"] > 0, "all is as it was")
@@ -89,10 +90,14 @@ class TestThePrimaryReads:
 
     def test_always_it_is_one_of_them(self, connect: Connect) -> None:
         connection = connect(primary_reads="always", consistency="eventual")
-        shares(connection, 50)
-        seen = shares(connection, 800)
-        assert seen["n1"] == pytest.approx(0.25, abs=0.08)
-        assert all(seen[name] > 0.15 for name in REPLICAS)
+        names = ("n1", *REPLICAS)
+
+        def even() -> bool:
+            seen = shares(connection, 400)
+            return all(seen[name] == pytest.approx(0.25, abs=0.08) for name in names)
+
+        # On a busy machine a node may be left for a moment, and comes back gently.
+        eventually(even, "each has its part")
 
     def test_idle_it_takes_a_part_and_says_so(self, connect: Connect) -> None:
         connection = connect(primary_reads="when_idle", consistency="eventual")
