@@ -30,7 +30,7 @@ import pymysql
 from machine import heading
 from quota import held_to
 from watchdog_idle import cpu_seconds
-from world import APP, small_cluster, url
+from world import APP, pid_of, small_cluster, url
 
 import replclus
 from replclus.model.capacity import Load, capacity
@@ -55,10 +55,6 @@ _WRITE = (
 )
 
 Connect = Callable[[], Any]
-
-
-def pid_of(sandbox: Sandbox, name: str) -> int:
-    return int((sandbox.place(name).directory / "mysqld.pid").read_text())
 
 
 def cpu_of(sandbox: Sandbox) -> dict[str, float]:

@@ -33,6 +33,10 @@ def small_cluster(directory: Path, flavour: Flavour, *, replicas: int) -> Iterat
         sandbox.destroy()
 
 
+def pid_of(sandbox: Sandbox, name: str) -> int:
+    return int((sandbox.place(name).directory / "mysqld.pid").read_text())
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -206,7 +206,10 @@ class Backends:
         same = link is not None and current is self.map and self.turns.left > 0 and not self.turns.bounded
         self.map = current
         if same and self.reader_state is not None and self.reader_state.silent_since is None:
-            # Its turn is not over, so there is nothing to choose; only whether it has caught up.
+            # Its turn is not over, so there is nothing to choose; only whether it has caught up, which may be known.
+            if self._known_caught_up(link, self.reader_state):
+                self.ready = True
+                return link
             found = self._reach(self.reader_state, current, along=along, patient=patient)
             if found is not None:
                 return found
@@ -296,6 +299,14 @@ class Backends:
             return True
         self._behind(state, began)
         return False
+
+    def _known_caught_up(self, link: Link | None, state: NodeState) -> bool:
+        """Whether a session's reader has all it has seen, as far as is known already."""
+        if link is None or link._sock is None or link.broken_off or link.side != "replica" or link.term != self.map.term:
+            return False
+        if not self.session or self._lost_place:
+            return False
+        return self.unplaced in (None, link) and self.seen is not None and self.seen.within(state.applied)
 
     def _behind(self, state: NodeState, began: float) -> None:
         now = time.monotonic()
