@@ -35,6 +35,7 @@ KILL_TIMEOUT_S = 10.0
 # How long one of us may hold a directory while it decides and spawns; waiting for the server is outside.
 _LOCK_TIMEOUT_S = 10.0
 _POLL_S = 0.02
+GONE_LOOKS = 3
 
 _MARIADB_CUT = re.compile(r"truncated binlog file.*transactions starting from GTID ([\d-]+)")
 _MARIADB_CANNOT_CUT = "Cannot truncate the binary log"
@@ -201,8 +202,11 @@ class LocalProcess:
         return pid
 
     def _wait_ready(self, log_start: int, deadline: float) -> None:
+        gone = 0
         while not self._greets(max(_POLL_S, deadline - time.monotonic())):
-            if not self.is_running():
+            # While the server writes its pid file anew, and does not hold its data yet, it cannot be found for a moment.
+            gone = 0 if self.is_running() else gone + 1
+            if gone >= GONE_LOOKS:
                 raise HostError(f"{self.directory}: the server ended while starting: {self._last_error(log_start)}")
             if time.monotonic() > deadline:
                 raise HostError(f"{self.directory}: the server is not ready in time: {self._last_error(log_start)}")

@@ -269,6 +269,7 @@ class TestConsistency:
         connection = connect()
         cursor = connection.cursor()
         bystander = connect().cursor()
+        eventually(lambda: cluster.equal("app.t"), "the replicas have what this process wrote before")
         hold_back(cluster, "n2", "n3", "n4")
         try:
             for number in range(20):
