@@ -78,15 +78,20 @@ def shut_down() -> None:
 
 
 def _key(seeds: tuple[Node, ...], links: Mapping[str, Any]) -> Hashable:
-    return seeds, frozenset((name, value if _is_hashable(value) else id(value)) for name, value in links.items())
+    return seeds, _frozen(links)
 
 
-def _is_hashable(value: object) -> bool:
+def _frozen(value: Any) -> Hashable:
+    """By what it holds: programs that make the same dictionary of converters at every connect get the same pool."""
+    if isinstance(value, Mapping):
+        return frozenset((name, _frozen(item)) for name, item in value.items())
+    if isinstance(value, list | tuple | set):
+        return tuple(_frozen(item) for item in value)
     try:
         hash(value)
     except TypeError:
-        return False
-    return True
+        return id(value)
+    return value  # type: ignore[no-any-return]
 
 
 def _after_fork() -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymysql.converters import conversions
 from pymysql.cursors import Cursor, DictCursor
 
+from replclus.dbapi import registry
 from replclus.dbapi.cursors import RoutedCursor, cursor_class
 from replclus.dbapi.options import Bounds, read_options
+from replclus.dbapi.pool import Pool
 from replclus.errors import ConfigError
 
 URL = "mysql+replclus://u:p@h1,h2:3307/shop"
@@ -124,3 +127,15 @@ def test_cursor_classes() -> None:
     assert cursor_class(Mine) is routed
     assert cursor_class(routed) is routed
     assert cursor_class(Cursor) is not routed
+
+
+def test_converters_that_are_made_anew_each_time_share_a_pool() -> None:
+    def pool(**more: Any) -> Pool:
+        return registry.pool_for(read_options({"host": "h", "conv": dict(conversions), **more}))
+
+    try:
+        assert pool() is pool()
+        assert pool() is not pool(user="another")
+        assert registry.pool_for(read_options({"host": "h", "conv": {}})) is not pool()
+    finally:
+        registry.shut_down()
