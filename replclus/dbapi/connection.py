@@ -22,6 +22,7 @@ from replclus.dbapi.counting import Statistics
 from replclus.dbapi.cursors import cursor_class
 from replclus.dbapi.errors import Unavailable
 from replclus.dbapi.explaining import explain
+from replclus.dbapi.facts import identity, learn_defaults
 from replclus.dbapi.killing import end_connection
 from replclus.dbapi.link import Link, preferred_tls
 from replclus.dbapi.options import Options, read_options
@@ -80,7 +81,7 @@ class Connection(Base):
         session = Session(self._options, pool_for(self._options))
         try:
             session.backends.arrive()
-            self._sql_mode = session.learn_defaults()
+            self._sql_mode = learn_defaults(session)
         except BaseException:
             session.backends.discard()
             raise
@@ -273,7 +274,7 @@ class Connection(Base):
 
     def thread_id(self) -> Any:
         """As `SELECT CONNECTION_ID()` answers: of the link to the primary, if there is a primary."""
-        return self._alive().identity().thread_id()
+        return identity(self._alive()).thread_id()
 
     def get_proto_info(self) -> Any:
         return self._last().protocol_version

@@ -19,10 +19,9 @@ from replclus.dbapi.options import Options
 from replclus.dbapi.outcome import Ledger
 from replclus.dbapi.pool import Pool
 from replclus.dbapi.primary import Primary, asks_insert_id
-from replclus.dbapi.private import Result
 from replclus.dbapi.replica import Replica
 from replclus.dbapi.route import Routed
-from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION
+from replclus.dbapi.wire import AUTOCOMMIT, IN_TRANSACTION, nothing_done
 from replclus.model.spec import Flavour
 from replclus.routing import NO_ANSWER, Classified, Destination, SessionState, StatementKind, Target, classifier, decide
 from replclus.routing.router import Side
@@ -394,27 +393,9 @@ class Session:
             self._look_around()
         return link
 
-    def identity(self) -> Link:
-        """The link whose number is the connection's."""
-        backends = self.backends
-        if backends.writer is not None and backends.writer._sock is not None:
-            return backends.writer
-        if backends.watcher.map.primary is None and self.last in backends.held():
-            assert self.last is not None
-            return self.last
-        return self.primary.do(lambda link: None, repeatable=True)
-
-    def learn_defaults(self) -> str:
-        """The sql_mode that the session begins with, by which its statements are to be read; its isolation level is noted."""
-        pool = self.backends.pool
-        if pool.defaults is None:
-            link = self.on_any(lambda link: None)
-            (answer,) = link.queries(link.speech.defaults)
-            mode, level = answer.rows[0]
-            pool.defaults = str(mode), str(level).replace("-", " ").upper()
-        mode, self._isolation = pool.defaults
+    def begin_with(self, isolation: str) -> None:
+        self._isolation = isolation
         self._look_around()
-        return mode
 
     def leave_parent(self) -> None:
         """After a fork: begin anew with the same settings. TransactionLost if a transaction was open: it is the parent's."""
@@ -441,10 +422,3 @@ class Session:
             self._guest.quit()
         self.backends.release()
         self.last = self._guest = None
-
-
-def nothing_done() -> Result:
-    """The result of a statement that had nothing left to do."""
-    result = Result(None)  # type: ignore[arg-type]  # it is only needed to read packets
-    result.affected_rows = result.insert_id = 0
-    return result

@@ -180,3 +180,10 @@ class TrackedResult(Result):
         assert isinstance(self.connection, Wire)
         self.connection.server_status = status
         return True
+
+
+def nothing_done() -> Result:
+    """The result of a statement that had nothing left to do."""
+    result = Result(None)  # type: ignore[arg-type]  # it is only needed to read packets
+    result.affected_rows = result.insert_id = 0
+    return result

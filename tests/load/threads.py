@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -58,7 +59,7 @@ class Load:
             self.books.wrong.append(f"{name}: {error!r}")
 
 
-class Worker:
+class Worker(ABC):
     """One thread's connection. After each turn the books say what it may believe."""
 
     def __init__(self, connection: replclus.Connection, name: str, books: Books) -> None:
@@ -71,8 +72,9 @@ class Worker:
         self.cursor.execute("INSERT INTO counters (id) VALUES (%s)", (self.name,))
         self.connection.commit()
 
+    @abstractmethod
     def turn(self, write: str) -> None:
-        raise NotImplementedError
+        """Do something with the write of this name, and check what comes of it."""
 
     def call(self, sql: str, *arguments: object) -> None:
         began = time.monotonic()
