@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.simulation.clock import TTL_QUANTA
+
 if TYPE_CHECKING:
     from tests.simulation.servers import Server
     from tests.simulation.world import World
 
 POLL_QUANTA = 3
-TTL_QUANTA = 12
 
 
 class Clients:

@@ -5,7 +5,6 @@ A fault names roles, not servers, where it can: "primary" is whoever that is whe
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -312,6 +311,13 @@ def _write_errant(world: World, fault: Fault) -> End:
     return None
 
 
+def _replace_server(world: World, fault: Fault) -> End:
+    for server in _servers(world, fault.who):
+        if server.name != world.record.primary:
+            server.become_another()
+    return None
+
+
 REQUESTS = (
     RequestKind.SWITCHOVER,
     RequestKind.SWITCHOVER,
@@ -362,6 +368,7 @@ KINDS: dict[str, Callable[[World, Fault], End]] = {
     "break-applier": _break_applier,
     "reset": _reset_by_hand,
     "errant": _write_errant,
+    "replace": _replace_server,
     "ask": _ask,
     "pause": _pause_cluster,
 }

@@ -25,17 +25,13 @@ from replclus.failover.decision import (
 )
 from replclus.model.record import ClusterRecord
 from tests.simulation import laws
+from tests.simulation.clock import CLOSE_QUANTA, DRAIN_QUANTA_MAX, QUANTUM_S, STEP_QUANTA
 from tests.simulation.servers import Server
-from tests.simulation.sight import QUANTUM_S
 
 if TYPE_CHECKING:
     from tests.simulation.watchdog import Watchdog
     from tests.simulation.world import World
 
-STEP_QUANTA = 12
-"""Quanta after which a statement without an answer has failed (`step_timeout_s`)."""
-CLOSE_QUANTA = 2
-DRAIN_QUANTA_MAX = 30
 
 Doing = Generator[None, None, None]
 

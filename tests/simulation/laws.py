@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from replclus.failover import machine
-from replclus.failover.decision import Act, Decision, Plan, Promote, Swap, Together
+from replclus.failover.decision import Act, Decision, Fence, Plan, Promote, Swap, Together
 from replclus.failover.invariants import (
     Violation,
     drained_before_promotion,
@@ -16,6 +16,7 @@ from replclus.failover.invariants import (
 )
 from replclus.failover.view import ClusterView
 from replclus.model.record import ClusterRecord, MemberState, OperationKind, Phase, RequestKind
+from tests.simulation.clock import QUANTUM_S
 
 if TYPE_CHECKING:
     from tests.simulation.servers import Server
@@ -85,6 +86,8 @@ def plan_is_lawful(view: ClusterView, plan: Plan) -> None:
         for action in actions:
             if isinstance(action, Promote) and not record.member(action.node).admitted:
                 raise Violation(f"{action.node} is {record.member(action.node).state.value} and is promoted")
+            if isinstance(action, Fence) and action.node == record.primary and record.operation is None:
+                raise Violation(f"{action.node}, the primary, is fenced before anything was claimed")
 
 
 def record_changes_lawfully(world: World, before: ClusterRecord, after: ClusterRecord) -> None:
@@ -96,6 +99,7 @@ def record_changes_lawfully(world: World, before: ClusterRecord, after: ClusterR
         was = before.member(member.name)
         if member.state is MemberState.QUARANTINED and was.state is not MemberState.QUARANTINED:
             _quarantined_for_a_reason(world, after, member.name)
+    _one_primary_per_epoch(world, after)
     claim = after.operation
     if claim is not None and claim.phase is Phase.REVOKE and before.operation is None:
         if claim.kind is OperationKind.FAILOVER:
@@ -104,8 +108,16 @@ def record_changes_lawfully(world: World, before: ClusterRecord, after: ClusterR
             raise Violation(f"a switchover to {claim.wanted}, which is {before.member(claim.wanted).state.value}")
 
 
+def _one_primary_per_epoch(world: World, record: ClusterRecord) -> None:
+    """Once it serves, nobody else ever does in its epoch."""
+    if record.operation is None and world.primary_of.setdefault(record.epoch, record.primary) != record.primary:
+        raise Violation(f"{record.primary} is primary of epoch {record.epoch}, and {world.primary_of[record.epoch]} was before")
+
+
 def _quarantined_for_a_reason(world: World, record: ClusterRecord, name: str) -> None:
     server, primary = world.servers[name], world.servers[record.primary]
+    if server.foreign_since is not None:
+        return
     if name != primary.name and not server.everything & ~primary.everything and not world.broken(server):
         raise Violation(f"{name} is quarantined, and {primary.name} has all that it has")
 
@@ -136,6 +148,10 @@ def nothing_diverged_is_attached(dog: Watchdog, server: Server, source: str) -> 
     """What the watchdog attaches has nothing that the source lacks, as far as it could know when it last looked."""
     world = dog.world
     extra = dog.sight.had.get(server.name, 0) & server.everything & ~world.servers[source].everything
+    if dog.sight.observations[server.name].facts is not None and server.foreign_since is not None:
+        seen = dog.sight.observations[server.name]
+        if seen.full_at > server.foreign_since * QUANTUM_S:
+            raise Violation(f"{server.name} is another cluster's, and is attached")
     if extra and server.source != source:
         raise Violation(f"{server.name} is attached to {source}, which lacks {world.transactions.spell(extra)}")
 

@@ -56,7 +56,7 @@ def noise(luck: random.Random) -> Fault:
     kind = luck.choice(
         (
             *("kill", "freeze", "hang", "slow", "cut", "delay", "trap", "restart-watchdog", "pause-watchdog"),
-            *("fail-store", "open", "stop", "ask", "errant", "reset", "close", "break-applier", "pause"),
+            *("fail-store", "open", "stop", "ask", "errant", "reset", "close", "break-applier", "pause", "replace"),
         )
     )
     match kind:
@@ -69,7 +69,7 @@ def noise(luck: random.Random) -> Fault:
             return Fault(at, kind, who, span=span, number=luck.choice((1, 2, 3)))
         case "trap":
             return Fault(at, kind, span=span, number=luck.randrange(8))
-        case "open" | "errant" | "reset" | "break-applier":
+        case "open" | "errant" | "reset" | "break-applier" | "replace":
             return Fault(at, kind, _replica(luck), number=luck.randrange(2))
         case "close":
             return Fault(at, kind, "primary")
@@ -164,7 +164,7 @@ def switchover(luck: random.Random) -> list[Fault]:
 def meddling(luck: random.Random) -> list[Fault]:
     """People with administrator's rights."""
     at, who = _when(luck, 6, 20), _replica(luck)
-    kind = luck.choice(("open", "stop", "reset", "errant", "close", "break-applier"))
+    kind = luck.choice(("open", "stop", "reset", "errant", "errant", "close", "break-applier", "replace"))
     faults = [Fault(at, kind, "primary" if kind == "close" else who, number=luck.randrange(3))]
     if luck.random() < 0.7:
         faults.append(

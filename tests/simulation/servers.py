@@ -6,24 +6,25 @@ because nobody has acknowledged it yet (AFTER_SYNC); `relay` is received and not
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from replclus.model.observation import Applier, Channel, Facts, Identity, Receiver, SemiSync, Version
 from replclus.model.spec import Flavour
 from replclus.model.topology import PulseRow
+from tests.simulation.clock import NET_TIMEOUT
 from tests.simulation.transactions import lowest, uuid_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-NET_TIMEOUT = 5
-"""Quanta of silence after which a receiver gives its source up (`replica_net_timeout`)."""
 DEAF_GRACE = 2
 """Quanta for which a source goes on sending although nothing comes back (its TCP window)."""
 
 SOURCE_LACKS_IT = 1236
 OUT_OF_ORDER = 1950
 PORT = 3306
+CLUSTER = "c1"
 
 
 class Server:
@@ -56,6 +57,8 @@ class Server:
         self.top = 0  # the highest number in its binary log: of its own on MySQL, of the domain on MariaDB
         self.inbox: list[tuple[str, str]] = []  # statements that reached it while it was frozen
         self.quick = True
+        self.identity = identity(index, world.flavour, CLUSTER)
+        self.foreign_since: int | None = None
         self.facts: Facts | None = None
 
     # ---- what it has -------------------------------------------------------------------------------------------------
@@ -84,7 +87,7 @@ class Server:
         return self.facts
 
     def _facts(self) -> Facts:
-        world, gtids = self.world, self.world.transactions.gtids
+        gtids = self.world.transactions.gtids
         executed = self.executed if self.mysql else self.logged
         received = executed | self.relay
         channel = None
@@ -99,7 +102,7 @@ class Server:
                 # Gtid_IO_Pos names the last transaction only, not what came before it from other origins.
                 received = executed | 1 << (self.relay.bit_length() - 1)
         return Facts(
-            identity=world.identities[self.index],
+            identity=self.identity,
             writable=self.writable,
             executed=gtids(executed),
             received=gtids(received),
@@ -109,7 +112,7 @@ class Server:
                 source_active=self.source_on,
                 replica_enabled=self.ack_on,
                 waiting=self.waiting.bit_count(),
-                clients=sum(other.acking and other.source == self.name for other in world.servers.values()),
+                clients=sum(other.acking and other.source == self.name for other in self.world.servers.values()),
             ),
             pulse=self.pulse,
         )
@@ -200,9 +203,13 @@ class Server:
         elif self.connected_to != source.boots and not source.zombie and network.both(self.name, source.name):
             self.disconnect()  # reset by a host that has no such process
             return
-        elif source.running and self.connected_to == source.boots and network.passes(source.name, self.name):
-            if network.cut_for(self.name, source.name, now) <= DEAF_GRACE:
-                self.heard_at = now
+        elif (
+            source.running
+            and self.connected_to == source.boots
+            and network.passes(source.name, self.name)
+            and network.cut_for(self.name, source.name, now) <= DEAF_GRACE
+        ):
+            self.heard_at = now
         if now - self.heard_at > NET_TIMEOUT:
             self.disconnect()
             return
@@ -339,6 +346,16 @@ class Server:
         beats = self.executed & transactions.beat_bits
         self.pulse = transactions.beats[1 << (beats.bit_length() - 1)] if beats else None
         self.changed()
+
+    def become_another(self) -> None:
+        """Where it was, an empty server comes up that belongs to nobody: somebody made it anew."""
+        self.kill()
+        self.zombie = self.hung = False
+        self.executed = self.waiting = self.relay = 0
+        self.source = None
+        self.identity = replace(self.identity, cluster_id=None)
+        self.foreign_since = self.world.now
+        self.start(keep=None)
 
     def thaw(self) -> None:
         self.frozen = False

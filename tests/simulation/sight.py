@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING
 
 from replclus.failover.view import NEVER, NodeHistory, PulseHealth
 from replclus.model.observation import Facts, Observation, Reach
-from replclus.model.topology import PulseRow
+from tests.simulation.clock import BEAT_QUANTA, FULL_EVERY, PROBE_QUANTA, QUANTUM_S
 from tests.simulation.servers import Server
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-QUANTUM_S = 0.1
-PROBE_QUANTA = 3
-"""Quanta after which a probe or a connection attempt without an answer is given up."""
-FULL_EVERY = 5
-BEAT_QUANTA = 4
-"""The deadline of a beat."""
 
 TOO_OLD = (Reach.TIMED_OUT, "no answer")
 NOTHING_THERE = (Reach.REFUSED, "connection refused")

@@ -14,8 +14,9 @@ from replclus.failover.decision import Act, Action, Decision, Plan, Swap, Togeth
 from replclus.failover.view import NEVER, ClusterView
 from replclus.model.record import ClusterRecord, Phase
 from tests.simulation import laws
+from tests.simulation.clock import PROBE_QUANTA, QUANTUM_S
 from tests.simulation.hands import Failed, perform
-from tests.simulation.sight import PROBE_QUANTA, QUANTUM_S, Pulse, Sight
+from tests.simulation.sight import Pulse, Sight
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

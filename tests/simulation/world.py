@@ -1,7 +1,6 @@
 """A seeded world: servers, links, clients, people and watchdogs, in one thread, decided by one seed.
 
-Time goes in quanta of a tenth of a second, and the timings of the cluster are about a quarter of the real ones, in the same
-proportions. First the safety phase, in which the script's faults happen; then everything heals, and the cluster must
+First the safety phase, in which the script's faults happen; then everything heals, and the cluster must
 come to rest within a bound. The laws are checked after every quantum.
 """
 
@@ -17,23 +16,31 @@ from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec, Timi
 from replclus.model.topology import PulseRow
 from tests.simulation import hands, laws
 from tests.simulation.clients import Clients
+from tests.simulation.clock import (
+    BEAT_QUANTA,
+    CLOSE_QUANTA,
+    DRAIN_QUANTA_MAX,
+    GRACE_QUANTA,
+    PROBE_QUANTA,
+    QUANTUM_S,
+    STEP_QUANTA,
+    TTL_QUANTA,
+)
 from tests.simulation.network import Network
-from tests.simulation.servers import Server, identity
-from tests.simulation.sight import BEAT_QUANTA, PROBE_QUANTA, QUANTUM_S
+from tests.simulation.servers import CLUSTER, PORT, Server
 from tests.simulation.transactions import Transactions, uuid_of
 from tests.simulation.watchdog import Watchdog
 
-CLUSTER = "c1"
 TIMINGS = Timings(
     tick_s=QUANTUM_S,
     connect_timeout_s=PROBE_QUANTA * QUANTUM_S,
     probe_timeout_s=PROBE_QUANTA * QUANTUM_S,
     pulse_deadline_s=BEAT_QUANTA * QUANTUM_S,
-    routing_ttl_s=1.2,
-    step_timeout_s=hands.STEP_QUANTA * QUANTUM_S,
-    read_only_deadline_s=hands.CLOSE_QUANTA * QUANTUM_S,
-    drain_timeout_s=hands.DRAIN_QUANTA_MAX * QUANTUM_S,
-    acker_grace_s=0.8,
+    routing_ttl_s=TTL_QUANTA * QUANTUM_S,
+    step_timeout_s=STEP_QUANTA * QUANTUM_S,
+    read_only_deadline_s=CLOSE_QUANTA * QUANTUM_S,
+    drain_timeout_s=DRAIN_QUANTA_MAX * QUANTUM_S,
+    acker_grace_s=GRACE_QUANTA * QUANTUM_S,
 )
 LIVENESS_QUANTA_MAX = 250
 AT_REST_QUANTA = 4
@@ -65,11 +72,11 @@ class World:
         count = len(setting.ours)
         self.transactions = Transactions(setting.flavour, count)
         self.network = Network()
-        self.identities = [identity(i, setting.flavour, CLUSTER) for i in range(count)]
         self.servers = {f"n{i + 1}": Server(self, i) for i in range(count)}
         self.ours = dict(zip(self.servers, setting.ours, strict=True))
         self.acknowledged = 0
         self.unhealthy_at = 0
+        self.primary_of = {1: "n1"}
         self.mail: list[tuple[int, Server, Server, int]] = []
         self.spec = ClusterSpec(
             name="shop",
@@ -98,7 +105,7 @@ class World:
             epoch=1,
             primary="n1",
             members=tuple(
-                Member(name=name, host=name, port=3306, server_id=i + 1, uuid=uuid_of(i) if mysql else None)
+                Member(name=name, host=name, port=PORT, server_id=i + 1, uuid=uuid_of(i) if mysql else None)
                 for i, name in enumerate(names)
             ),
             ackers=frozenset(names[1:]),
@@ -167,7 +174,7 @@ class World:
         hands.statement(server, what, source, lossless=self.lossless)
 
     def beat_row(self, primary: str, epoch: int) -> PulseRow:
-        return PulseRow(beat=self.now * 100, epoch=epoch, primary=primary, routing_ttl_ms=1200, topology="")
+        return PulseRow(beat=self.now * 100, epoch=epoch, primary=primary, routing_ttl_ms=TTL_QUANTA * 100, topology="")
 
     def beat_waits(self, server: Server) -> bool:
         return bool(server.waiting & self.transactions.beat_bits) or any(row is not None for row in server.stuck)
