@@ -193,6 +193,11 @@ USER_SCHEMAS = Statement(
     "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name NOT IN %s ORDER BY schema_name",
     (OWN_SCHEMAS,),
 )
+SENDING = Statement(
+    "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%' AND state LIKE 'Sending binlog event%'"
+)
+"""Threads that are in the middle of sending to a replica. For longer than a moment they are only if nobody takes it."""
+
 BEATS_UNDERWAY = Statement(
     "SELECT COUNT(*) AS beats, COALESCE(SUM(state IN"
     " ('Waiting for backup lock', 'Waiting for global read lock', 'Waiting for commit lock')), 0) AS locked"

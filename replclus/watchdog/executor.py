@@ -17,6 +17,7 @@ from replclus.failover.decision import (
     Detach,
     Fence,
     Follow,
+    FreeSenders,
     OpenForWrites,
     Plan,
     Promote,
@@ -116,7 +117,10 @@ class Executor:
                 self.board.note_failure(action.node)
             return not action.essential
         self.report(StepDone(step=name, node=action.node, took_ms=(self.clock() - started) * 1000))
-        if action.node is not None:
+        if isinstance(action, FreeSenders):
+            # It shows only later whether that helped, and doing it again too soon would cut off the new connection.
+            self.board.note_failure(action.node)
+        elif action.node is not None:
             self.board.note_success(action.node)
         return True
 
@@ -160,6 +164,9 @@ class Executor:
             case Configure(node):
                 with hands.server(node) as server:
                     server.restore_settings(record.durability, self.spec.timings)
+            case FreeSenders(source=source):
+                with hands.server(source) as server:
+                    server.free_senders()
             case Salvage(node, source, timeout_s):
                 self._salvage(node, source, timeout_s, record)
             case Seed(node, source, extra):
