@@ -31,6 +31,7 @@ from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
 from replclus.store import Lock, Store
+from replclus.watchdog.audit import Auditor
 from replclus.watchdog.board import Board
 from replclus.watchdog.hands import Hands
 from replclus.watchdog.pulse import BeatClock, pulse_row
@@ -49,6 +50,7 @@ class Executor:
     hands: Hands
     beats: BeatClock
     report: Report
+    audit: Auditor
     topology: Callable[[ClusterRecord], Topology]
     pool: ThreadPoolExecutor
     clock: Callable[[], float] = time.monotonic
@@ -103,7 +105,8 @@ class Executor:
         self.report(StepStarted(step=name, node=action.node))
         try:
             self._still_ours()
-            self._perform(action, record)
+            with self.audit.during(name, record.epoch):
+                self._perform(action, record)
         except ReplclusError as error:
             self.report(StepFailed(step=name, node=action.node, why=str(error)))
             if action.node is not None:
