@@ -23,6 +23,8 @@ AFTER_MAX = 500
 _BEGINS, _CHANGED, _GIVEN_UP = "ChangeBegun", "PrimaryChanged", "ChangeGivenUp"
 _LEADING = frozenset({"ProblemAppeared", "ProblemGone", "Decided", "Warned"})
 _AUDIT = "Mutated"
+_STEP_ENDS = frozenset({"StepDone", "StepFailed"})
+_AGAINST_THE_OLD = frozenset({"Fence", "CloseForWrites"})
 
 
 class Outcome(StrEnum):
@@ -124,11 +126,11 @@ def assemble(entries: Sequence[JournalEntry], epoch: int, record: ClusterRecord 
         why=str(facts["why"]),
         candidate=facts["candidate"],
         chosen=_chosen(window),
-        fenced=tuple(_fenced(window)),
+        fenced=tuple(_fenced(window, first)),
         expected_loss=str(facts["loss"]),
         outage_ms=_outage_ms(end, zero),
         seen=tuple(facts["seen"]),
-        timeline=tuple(_moment(entry, zero) for entry in window if entry.code != _AUDIT),
+        timeline=tuple(_moment(entry, zero) for entry in _told(window)),
         steps=tuple(_steps(window)),
         statements=tuple(
             StatementSent(node=entry.event["node"], step=entry.event["step"], statement=entry.event["statement"])
@@ -136,6 +138,11 @@ def assemble(entries: Sequence[JournalEntry], epoch: int, record: ClusterRecord 
             if entry.code == _AUDIT and entry.event["epoch"] == epoch
         ),
     )
+
+
+def last_step_ms(entries: Sequence[JournalEntry]) -> dict[str, float]:
+    """How long each kind of step took when it was last carried out."""
+    return {str(entry.event["step"]): float(entry.event["took_ms"]) for entry in entries if entry.code == "StepDone"}
 
 
 def _window(entries: Sequence[JournalEntry], first: JournalEntry, last: JournalEntry) -> Iterator[JournalEntry]:
@@ -195,9 +202,13 @@ def _chosen(window: Sequence[JournalEntry]) -> str:
     return next(named, "")
 
 
-def _fenced(window: Sequence[JournalEntry]) -> Iterator[str]:
+def _fenced(window: Sequence[JournalEntry], first: JournalEntry) -> Iterator[str]:
+    """How it was known that the old primary accepts nothing more: by its host's word, then by what was done to it."""
+    old = first.event["old"]
+    if any(sight["node"] == old and sight["process"] == "gone" for sight in first.event["seen"]):
+        yield f"the host of {old} says that its process is gone"
     for entry in window:
-        if entry.code in ("StepDone", "StepFailed") and entry.event["step"] in ("Fence", "CloseForWrites"):
+        if entry.code in _STEP_ENDS and entry.event["step"] in _AGAINST_THE_OLD and entry.event["node"] == old:
             yield str(entry.event["sentence"])
 
 
@@ -208,6 +219,18 @@ def _steps(window: Sequence[JournalEntry]) -> Iterator[StepTaken]:
             yield StepTaken(step=event["step"], node=event["node"], took_ms=round(float(event["took_ms"]), 1))
         elif entry.code == "StepFailed":
             yield StepTaken(step=event["step"], node=event["node"], took_ms=None, why=event["why"])
+
+
+def _told(window: Sequence[JournalEntry]) -> Iterator[JournalEntry]:
+    """What belongs into a timeline: a step that ended is told once."""
+    ended = [(entry.seq, entry.event["step"], entry.event.get("node")) for entry in window if entry.code in _STEP_ENDS]
+    for entry in window:
+        if entry.code == "StepStarted":
+            step = (entry.event["step"], entry.event["node"])
+            if entry.event["step"] == "Swap" or any(seq > entry.seq and (name, node) == step for seq, name, node in ended):
+                continue
+        if entry.code != _AUDIT:
+            yield entry
 
 
 def _moment(entry: JournalEntry, zero: float) -> Moment:

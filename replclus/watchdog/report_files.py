@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from replclus.errors import StoreError
 from replclus.events import ChangeGivenUp, Event, PrimaryChanged, RecordChanged, StepFailed, Warned
 from replclus.store import Store
 from replclus.store.files import DIRECTORY_MODE, FILE_MODE, sync_directory
@@ -63,6 +66,37 @@ class ReportFiles:
         for epoch in numbers(self._directory)[:-REPORTS_MAX]:
             _path(self._directory, epoch, "json").unlink(missing_ok=True)
             _path(self._directory, epoch, "txt").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A report as it is shown: for programs, and for people."""
+
+    document: Mapping[str, Any]
+    text: str
+
+
+class Reports:
+    """What there is to read: the files, and what the journal knows of changes that have no file yet."""
+
+    def __init__(self, state_dir: Path, store: Store) -> None:
+        self._directory = state_dir / "reports"
+        self._store = store
+        self._entries = store.journal(ENTRIES_MAX)
+
+    def epochs(self) -> list[int]:
+        return sorted({*numbers(self._directory), *epochs(self._entries)})
+
+    def find(self, epoch: int) -> Kept | None:
+        """StoreError if its file is there and cannot be read."""
+        path = _path(self._directory, epoch, "json")
+        try:
+            return Kept(json.loads(path.read_text()), path.with_suffix(".txt").read_text())
+        except FileNotFoundError:
+            report = assemble(self._entries, epoch, self._store.load())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"the report {path} cannot be read ({error}): remove it, and the journal is asked") from error
+        return None if report is None else Kept(report.to_dict(), text(report))
 
 
 def numbers(directory: Path) -> list[int]:
