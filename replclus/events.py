@@ -156,6 +156,20 @@ class Mutated(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SalvageEnded(Event):
+    """The files of `source`, which is dead, were searched for transactions that nobody received. `what` became of them."""
+
+    code: ClassVar[str] = "SalvageEnded"
+    node: str
+    source: str
+    what: str
+
+    @property
+    def sentence(self) -> str:
+        return f"salvage from {self.source}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HookRan(Event):
     """A hook ended well. One that did not is a warning."""
 

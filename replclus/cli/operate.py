@@ -63,8 +63,18 @@ def undrain(
     _perform(config, as_json, RequestKind.UNDRAIN, node, option="NODE")
 
 
+def pause(config: Config = None, as_json: Json = False) -> None:
+    """Let the watchdog repair nothing and promote nobody, until `resume`. Applications go on; switchover and failover work."""
+    _perform(config, as_json, RequestKind.PAUSE, None)
+
+
+def resume(config: Config = None, as_json: Json = False) -> None:
+    """Let the watchdog work again. The failovers so far no longer count towards the bound on their number."""
+    _perform(config, as_json, RequestKind.RESUME, None)
+
+
 def _perform(
-    config: Path | None, as_json: bool, kind: RequestKind, node: str | None, *, option: str, force: bool = False
+    config: Path | None, as_json: bool, kind: RequestKind, node: str | None, *, option: str = "", force: bool = False
 ) -> None:
     """Ask, show what happens meanwhile, and print what came of it. Refused becomes exit code 1 at the door."""
     with open_cluster(config, terminal.log) as cluster:

@@ -9,9 +9,9 @@ from typing import Any
 from replclus.failover import candidates
 from replclus.failover.durability import blockers
 from replclus.failover.problems import Problem, find_problems
-from replclus.failover.remedies import can_be_fenced
-from replclus.failover.requests import lag_ms, serving
-from replclus.failover.view import ClusterView
+from replclus.failover.remedies import can_be_fenced, too_many_failovers
+from replclus.failover.requests import serving
+from replclus.failover.view import ClusterView, lag_ms
 from replclus.model.record import Member, MemberState
 from replclus.model.spec import Durability
 from replclus.model.topology import Role, Topology, TopologyNode
@@ -143,7 +143,8 @@ def if_primary_failed_now(view: ClusterView, measured: Mapping[str, float] = STE
         why = f"a {record.operation.kind.value} is in progress"
         return Verdict("wait", None, why, blockers=(why,))
     against: tuple[str, ...] = ("the watchdog is paused: run `replclus resume`",) if record.paused else ()
-    against += blockers(view, record.primary, fenced=True)
+    tired = too_many_failovers(view)
+    against += (*((tired,) if tired else ()), *blockers(view, record.primary, fenced=True))
     elected = candidates.elect(view)
     if isinstance(elected, candidates.NobodyElectable):
         against += elected.reasons

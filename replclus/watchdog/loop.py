@@ -15,7 +15,7 @@ from replclus.failover.decision import Act, Decision, Wait
 from replclus.failover.problems import Problem, find_problems
 from replclus.failover.status import routing_map
 from replclus.failover.view import NEVER, ClusterView
-from replclus.model.record import ClusterRecord, Phase
+from replclus.model.record import ClusterRecord, MemberState, Phase
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
 from replclus.store import Lock, Store
@@ -25,6 +25,7 @@ from replclus.watchdog.executor import Executor
 from replclus.watchdog.hands import Hands
 from replclus.watchdog.prober import Prober
 from replclus.watchdog.pulse import BeatClock, Pulse
+from replclus.watchdog.restoring import Restorer, Workers
 from replclus.watchdog.telling import Telling
 
 REREAD_S_MAX = 0.25
@@ -35,7 +36,10 @@ PATIENCE_PART = 16
 
 
 class Watchdog:
-    """The night shift of one cluster, good for one `run`. `report` is called from several threads, one event at a time."""
+    """The night shift of one cluster, good for one `run`. `report` is called from several threads, one event at a time.
+
+    Without a `restorer` nothing can be rebuilt or salvaged, and whoever asks is told so.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,8 @@ class Watchdog:
         secrets: Secrets,
         report: Report,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        restorer: Restorer | None = None,
     ) -> None:
         self._spec = spec
         self._store = store
@@ -52,7 +58,10 @@ class Watchdog:
         self._telling = Telling(spec, store, report, clock)
         self._report = self._telling.tell
         self._board = Board(clock)
-        self._beats = BeatClock(clock=clock)
+        self._wall = wall
+        self._restorer = restorer
+        self._workers = Workers(restorer, self._board, self._report)
+        self._beats = BeatClock(wall, clock)
         self._problems: dict[tuple[str, str | None], Problem] = {}
         self._said: tuple[str, str] = ("", "")
         self._operation: tuple[int, Phase | None] = (0, None)
@@ -71,7 +80,8 @@ class Watchdog:
             stack.callback(self._telling.stop)
             timings = self._spec.timings
             probers = {
-                node.name: Prober(node, self._secrets.watchdog, timings, self._board, self._clock) for node in self._spec.nodes
+                node.name: Prober(node, self._secrets.watchdog, timings, record.durability, self._board, self._clock)
+                for node in self._spec.nodes
             }
             pulse = Pulse(self._secrets.watchdog, timings, self._board, self._beats, self._clock)
             hands = Hands(self._spec, self._secrets, self._clock, self._telling.audit)
@@ -83,6 +93,7 @@ class Watchdog:
             for prober in probers.values():
                 stack.callback(prober.stop)
                 prober.start()
+            stack.callback(self._workers.stop)
             executor = self._executor(lock, hands, pool)
             self._first_look(probers)
             while not stop.is_set():
@@ -103,6 +114,8 @@ class Watchdog:
             audit=self._telling.audit,
             topology=self._topology,
             pool=pool,
+            workers=self._workers,
+            restorer=self._restorer,
             clock=self._clock,
         )
 
@@ -162,6 +175,8 @@ class Watchdog:
             pulse=pulse.health,
             history=history,
             operation_since=self._operation_since,
+            wall_s=int(self._wall()),
+            works=self._workers.works(member.name for member in record.members if member.state is MemberState.REBUILDING),
         )
 
     def _note_operation(self, record: ClusterRecord, since: float) -> None:

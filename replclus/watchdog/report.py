@@ -70,7 +70,8 @@ class ChangeReport:
     """One failover or switchover. `new` is None unless somebody was promoted, or the old primary reopened.
 
     `seen` are the sights of `ChangeBegun`, one a node. `chosen` says why it was the candidate. `fenced` says how the old
-    primary was kept from writing. `expected_loss` was stated before anything was touched.
+    primary was kept from writing. `expected_loss` was stated before anything was touched; `salvaged` says what of it was
+    found in the files of the old primary, empty where nobody looked.
     """
 
     epoch: int
@@ -84,6 +85,7 @@ class ChangeReport:
     chosen: str
     fenced: tuple[str, ...]
     expected_loss: str
+    salvaged: str
     outage_ms: float | None
     seen: tuple[Mapping[str, Any], ...]
     timeline: tuple[Moment, ...]
@@ -128,6 +130,7 @@ def assemble(entries: Sequence[JournalEntry], epoch: int, record: ClusterRecord 
         chosen=_chosen(window),
         fenced=tuple(_fenced(window, first)),
         expected_loss=str(facts["loss"]),
+        salvaged=next((str(entry.event["what"]) for entry in window if entry.code == "SalvageEnded"), ""),
         outage_ms=_outage_ms(end, zero),
         seen=tuple(facts["seen"]),
         timeline=tuple(_moment(entry, zero) for entry in _told(window)),
@@ -193,7 +196,7 @@ def _outage_ms(end: JournalEntry | None, zero: float) -> float | None:
     if end is None or end.code != _CHANGED:
         return None
     measured = end.event["outage_ms"]
-    return (end.at - zero) * 1000 if measured is None else float(measured)
+    return max(0.0, (end.at - zero) * 1000) if measured is None else float(measured)
 
 
 def _chosen(window: Sequence[JournalEntry]) -> str:

@@ -43,6 +43,7 @@ def _lines(report: ChangeReport) -> Iterator[str]:
     yield f"candidate      {report.candidate or 'nobody at first'}{f' ({report.chosen})' if report.chosen else ''}"
     yield f"old primary    {'; '.join(report.fenced) or 'was not touched'}"
     yield f"expected loss  {report.expected_loss}"
+    yield from (f"salvaged       {what}" for what in [report.salvaged] if what)
     yield f"without writes {'unknown' if report.outage_ms is None else f'{report.outage_ms:.0f} ms'}"
     yield ""
     yield "What was seen of each node before anything was touched"
