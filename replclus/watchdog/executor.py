@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from replclus.errors import ExecutionFailed, ReplclusError
-from replclus.events import Progress, RecordChanged, Report, StepDone, StepFailed, StepStarted
+from replclus.events import RecordChanged, Report, SalvageEnded, StepDone, StepFailed, StepStarted
 from replclus.failover.decision import (
     Action,
     CloseForWrites,
@@ -35,6 +35,7 @@ from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
 from replclus.store import Lock, Store
+from replclus.watchdog.audit import Auditor
 from replclus.watchdog.board import Board
 from replclus.watchdog.hands import Hands
 from replclus.watchdog.pulse import BeatClock, pulse_row
@@ -54,6 +55,7 @@ class Executor:
     hands: Hands
     beats: BeatClock
     report: Report
+    audit: Auditor
     topology: Callable[[ClusterRecord], Topology]
     pool: ThreadPoolExecutor
     workers: Workers
@@ -110,7 +112,8 @@ class Executor:
         self.report(StepStarted(step=name, node=action.node))
         try:
             self._still_ours()
-            self._perform(action, record)
+            with self.audit.during(name, record.epoch):
+                self._perform(action, record)
         except ReplclusError as error:
             self.report(StepFailed(step=name, node=action.node, why=str(error)))
             if action.node is not None:
@@ -180,7 +183,7 @@ class Executor:
         if self.restorer is None:
             raise ExecutionFailed("Salvage", source, "this process cannot read the files of servers")
         done = self.restorer.salvage(record, node, source, timeout_s)
-        self.report(Progress(what=done.sentence, node=node))
+        self.report(SalvageEnded(node=node, source=source, what=done.sentence))
 
     def _wait_caught_up(self, node: str, source: str, timeout_s: float) -> None:
         with self.hands.server(source) as server:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from replclus.errors import ExecutionFailed
 from replclus.model.spec import ClusterSpec
+from replclus.server.line import Audit
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 from replclus.store.secrets import Secrets
@@ -17,7 +18,9 @@ from replclus.store.secrets import Secrets
 class Hands:
     """Servers to act on, each used by one thread at a time."""
 
-    def __init__(self, spec: ClusterSpec, secrets: Secrets, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, spec: ClusterSpec, secrets: Secrets, clock: Callable[[], float] = time.monotonic, audit: Audit | None = None
+    ) -> None:
         self.secrets = secrets
         self._spec = spec
         timings = spec.timings
@@ -28,6 +31,7 @@ class Hands:
                 clock=clock,
                 connect_timeout_s=timings.connect_timeout_s,
                 timeout_s=timings.step_timeout_s,
+                audit=audit,
             )
             for node in spec.nodes
         }
