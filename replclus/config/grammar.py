@@ -140,6 +140,13 @@ def path(value: str) -> str:
     return value
 
 
+def word(value: str) -> str:
+    """A program, or one of its arguments."""
+    if "\0" in value or len(value.encode(errors="replace")) > PATH_BYTES_MAX:
+        raise ValueError(f"{_shown(value)} cannot be given to a program: it is too long, or has a NUL in it")
+    return value
+
+
 def _shown(value: str) -> str:
     """`value` quoted, and cut where it would flood the message."""
     return repr(value if len(value) <= 60 else value[:57] + "...")

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from replclus.config import checks, passwords
 from replclus.config.problems import Location, Problems
-from replclus.config.schema import AccountTable, AdminTable, AppTable, Document, NodeTable
+from replclus.config.schema import AccountTable, AdminTable, AppTable, Document, FenceTable, NodeTable
 from replclus.errors import ConfigError
 from replclus.events import Report, Warned
-from replclus.model.spec import Account, AppAccount, ClusterSpec, Durability, NodeSpec, Timings
+from replclus.model.spec import Account, AppAccount, ClusterSpec, Durability, FenceHook, NodeSpec, Timings
 
 PATH_VARIABLE = "REPLCLUS_CONFIG"
 DEFAULT_FILE = "replclus.toml"
@@ -155,8 +155,15 @@ def _spec(tables: Document, base: Path, logins: Mapping[str, tuple[AccountTable,
         admin=admin[1] if admin else None,
         app=_app(*app, nodes) if app else None,
         state_dir=_path(tables.cluster.state_dir, base),
-        timings=Timings(**tables.timings.model_dump()),
+        timings=Timings(**tables.timings.model_dump(), lease_s=tables.cluster.lease_s),
+        fence_hook=_fence_hook(tables.fence, base) if tables.fence else None,
     )
+
+
+def _fence_hook(table: FenceTable, base: Path) -> FenceHook:
+    program, *arguments = table.command
+    # Without a slash it is looked for on PATH, when it is needed.
+    return FenceHook((str(_path(program, base)) if "/" in program else program, *arguments), table.timeout_s)
 
 
 def _node(table: NodeTable, base: Path) -> NodeSpec:

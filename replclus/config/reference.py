@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from replclus.config.loading import DEFAULT_FILE, PATH_VARIABLE
 from replclus.config.problems import fields_of
-from replclus.config.schema import AdminTable, AppTable, ClusterTable, NodeTable, TimingsTable
+from replclus.config.schema import AdminTable, AppTable, ClusterTable, FenceTable, NodeTable, TimingsTable
 from replclus.config.url import SCHEME
 
 _INTRODUCTION = f"""\
@@ -64,6 +64,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[accounts.app]", AppTable),
     ("[[node]]", NodeTable),
     ("[timings]", TimingsTable),
+    ("[fence]", FenceTable),
 )
 
 

@@ -106,6 +106,8 @@ class Facts:
 
     `executed` is what the server has applied and written to its binlog; `received` is that plus what it has fetched and
     not yet applied, so `received` always contains `executed`. `channel` is None where no source is configured.
+    `lease_armed`: it takes writes and will turn itself read-only when no pulse comes for the `lease_ms` of its last one. None
+    if that could not be asked. After a change of role it may be a full probe behind, on the side of False.
     """
 
     identity: Identity
@@ -115,6 +117,7 @@ class Facts:
     channel: Channel | None = None
     semi_sync: SemiSync = SemiSync()
     pulse: PulseRow | None = None
+    lease_armed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

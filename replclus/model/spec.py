@@ -100,6 +100,16 @@ class Timings:
     drain_timeout_s: float = 30.0
     # How long a replica may be away before it is no longer counted among those who acknowledge commits.
     acker_grace_s: float = 3.0
+    # After this long without a pulse the primary turns itself read-only; 0: never.
+    lease_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FenceHook:
+    """A program of the user's that makes a server unable to write: exit code 0 is its proof. `timeout_s` is its time limit."""
+
+    command: tuple[str, ...]
+    timeout_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +123,7 @@ class ClusterSpec:
     app: AppAccount | None = None
     state_dir: Path = Path(".replclus")
     timings: Timings = field(default_factory=Timings)
+    fence_hook: FenceHook | None = None
 
     def node(self, name: str) -> NodeSpec:
         """The node called `name`; KeyError if there is none."""

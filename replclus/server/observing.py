@@ -7,8 +7,8 @@ from dataclasses import replace
 from pymysql.constants import ER
 
 from replclus.dialect import Dialect, Row, Statement
-from replclus.dialect.base import READ_CLUSTER_ID, READ_PULSE, read_pulse
-from replclus.model.observation import Facts, Identity
+from replclus.dialect.base import READ_CLUSTER_ID, READ_LEASE, READ_PULSE, lease_runs, read_pulse
+from replclus.model.observation import Facts, Identity, Reach
 from replclus.model.topology import PulseRow
 from replclus.server.session import Failure, Session
 
@@ -42,15 +42,34 @@ def light(session: Session, dialect: Dialect, known: Facts) -> Facts:
     row = optional_row(session, dialect.light_probe(pulse=True))
     if row is None:
         row = session.rows(dialect.light_probe(pulse=False))[0]
-    return replace(known, writable=dialect.writable(row), pulse=read_pulse(row))
+    seen = replace(known, writable=dialect.writable(row), pulse=read_pulse(row))
+    return seen if _has_lease(seen) else replace(seen, lease_armed=False)
 
 
 def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
-    """Everything, in three statements. The link is read first, so what it received cannot be newer than `executed`."""
+    """Everything, in three statements, and a fourth on a primary under a lease.
+
+    The link is read first, so what it received cannot be newer than `executed`.
+    """
     link, semi_sync, everything = dialect.full_probe(pulse=True)
     link_rows, semi_sync_rows = session.rows(link), session.rows(semi_sync)
     row = optional_row(session, everything)
     if row is None:
         bare = dialect.full_probe(pulse=False)[2]
         row = {**session.rows(bare)[0], "cluster_id": cluster_id(session)}
-    return dialect.facts(identity, link_rows, semi_sync_rows, row)
+    facts = dialect.facts(identity, link_rows, semi_sync_rows, row)
+    return replace(facts, lease_armed=_has_lease(facts) and _lease_runs(session))
+
+
+def _has_lease(facts: Facts) -> bool:
+    return facts.writable and facts.pulse is not None and facts.pulse.lease_ms > 0
+
+
+def _lease_runs(session: Session) -> bool | None:
+    """None where the server will not say: an account from before the lease, system tables of events that are damaged."""
+    try:
+        return lease_runs(session.rows(READ_LEASE))
+    except Failure as failure:
+        if failure.reach in {Reach.DENIED, Reach.FAILED}:
+            return None
+        raise

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from replclus.errors import ConfigError
-from replclus.events import Decided, PrimaryChanged, ProblemAppeared, ProblemGone, Report
+from replclus.events import Decided, PrimaryChanged, ProblemAppeared, ProblemGone, Report, Warned
 from replclus.failover import machine
 from replclus.failover.decision import Act, Decision, Wait
 from replclus.failover.diagnose import doubted_since
@@ -100,8 +100,10 @@ class Watchdog:
             while not stop.is_set():
                 record = self._load()
                 if until is not None and until(record):
-                    return
+                    break
                 self._tick(record, probers, pulse, executor)
+            if lock.held() and (trouble := pulse.take_leave()) is not None:
+                self._report(Warned(what=trouble))
 
     def _executor(self, lock: Lock, hands: Hands, pool: ThreadPoolExecutor) -> Executor:
         return Executor(
