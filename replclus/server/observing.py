@@ -7,7 +7,7 @@ from dataclasses import replace
 from pymysql.constants import ER
 
 from replclus.dialect import Dialect, Row, Statement
-from replclus.dialect.base import READ_CLUSTER_ID, READ_LEASE, READ_PULSE, lease_runs, read_pulse
+from replclus.dialect.base import BEATS_UNDERWAY, READ_CLUSTER_ID, READ_LEASE, READ_PULSE, lease_runs, read_pulse
 from replclus.model.observation import Facts, Identity, Reach
 from replclus.model.topology import PulseRow
 from replclus.server.session import Failure, Session
@@ -47,7 +47,7 @@ def light(session: Session, dialect: Dialect, known: Facts) -> Facts:
 
 
 def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
-    """Everything, in three statements, and a fourth on a primary under a lease.
+    """Everything: three statements, and those about a primary alone or a replica alone.
 
     The link is read first, so what it received cannot be newer than `executed`.
     """
@@ -58,7 +58,28 @@ def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
         bare = dialect.full_probe(pulse=False)[2]
         row = {**session.rows(bare)[0], "cluster_id": cluster_id(session)}
     facts = dialect.facts(identity, link_rows, semi_sync_rows, row)
+    if facts.channel is not None and (statement := dialect.heartbeats()) is not None:
+        receiver = replace(facts.channel.receiver, heartbeats=_heartbeats(session, statement))
+        facts = replace(facts, channel=replace(facts.channel, receiver=receiver))
+    if facts.writable:
+        facts = replace(facts, locked=_locked(session))
     return replace(facts, lease_armed=_has_lease(facts) and _lease_runs(session))
+
+
+def _heartbeats(session: Session, statement: Statement) -> int:
+    """0 where our account may not ask, as in clusters made before it was needed: then only events show that it is fed."""
+    try:
+        return int(session.rows(statement)[0]["heartbeats"])
+    except Failure as failure:
+        if failure.reach is not Reach.DENIED:
+            raise
+        return 0
+
+
+def _locked(session: Session) -> bool:
+    """Does every beat that is under way wait for a lock? One that hangs in its commit may be what others wait for."""
+    row = session.rows(BEATS_UNDERWAY)[0]
+    return int(row["beats"]) > 0 and int(row["beats"]) == int(row["locked"])
 
 
 def _has_lease(facts: Facts) -> bool:
