@@ -214,6 +214,12 @@ class MariadbDialect:
     def open_for_writes(self) -> Statement:
         return Statement("SET GLOBAL read_only = 0")
 
+    def turn_clients_away(self) -> Statement | None:
+        return None
+
+    def admit_clients(self) -> tuple[Statement, ...]:
+        return ()
+
     def close_for_writes(self) -> Statement:
         return Statement("SET GLOBAL read_only = 1")
 

@@ -249,6 +249,13 @@ class MysqlDialect:
         # Switches super_read_only off as well.
         return Statement("SET GLOBAL read_only = 0")
 
+    def turn_clients_away(self) -> Statement | None:
+        """https://dev.mysql.com/doc/refman/9.7/en/server-system-variables.html, offline_mode. A restart ends it as well."""
+        return Statement("SET GLOBAL offline_mode = 1")
+
+    def admit_clients(self) -> tuple[Statement, ...]:
+        return (Statement("SET GLOBAL offline_mode = 0"),)
+
     def close_for_writes(self) -> Statement:
         return Statement("SET GLOBAL super_read_only = 1")
 
