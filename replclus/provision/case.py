@@ -13,6 +13,7 @@ from replclus.model.record import ClusterRecord
 from replclus.model.spec import Account, ClusterSpec, Flavour, NodeSpec
 from replclus.provision.look import Connect
 from replclus.server.client_tools import Bounds
+from replclus.server.line import Line
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 from replclus.store.secrets import Secrets
@@ -77,7 +78,7 @@ def executed(server: Server) -> GtidSet:
 
 
 @contextmanager
-def aborting(stop: threading.Event, server: Server) -> Iterator[None]:
+def aborting(stop: threading.Event, server: Server | Line) -> Iterator[None]:
     """While inside, `stop` makes a call of `server` that is blocked fail at once."""
     over = threading.Event()
 

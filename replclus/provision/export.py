@@ -43,7 +43,7 @@ primary then     {primary}
 GTIDs            {gtids}
 transactions     {count}
 
-readable.sql     every changed row, for reading; it does nothing when executed
+readable.sql     every changed row and every statement, for reading only
 replay.sql       the same as statements: look through it, then run it on the primary with the family's client
                  ({client} < replay.sql). The transactions get new GTIDs there. A row that was changed on both sides
                  makes it stop with an error, or is overwritten: nothing can decide for you which one is right
