@@ -53,7 +53,8 @@ extra-*.binlog   the bytes as they stood in the binary log of {node}
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The transactions of `gtids` are in `directory`, on disk. `transactions` tells where they stood, and of what kind they are.
+    """The transactions of `gtids` are in `directory`, on disk. `transactions` tells where there, and of what kind
+    they are.
 
     `missing` says why something that was asked for is not among them, "" if everything is.
     """
@@ -62,11 +63,6 @@ class Exported:
     gtids: GtidSet
     transactions: tuple[Logged, ...]
     missing: str = ""
-
-    @property
-    def copies(self) -> list[Path]:
-        """The small binary logs, oldest first."""
-        return sorted(self.directory.glob("extra-*.binlog"), key=lambda path: int(path.stem.partition("-")[2]))
 
 
 def export(case: Case, extra: GtidSet) -> Exported:
@@ -91,7 +87,8 @@ def export(case: Case, extra: GtidSet) -> Exported:
         raise HostError(f"the extra transactions of {case.node.name} cannot be saved: {error}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return replace(exported, directory=final)
+    moved = tuple(replace(one, file=final / one.file.name) for one in exported.transactions)
+    return replace(exported, directory=final, transactions=moved)
 
 
 def _into(draft: Path, case: Case, extra: GtidSet, bounds: Bounds, saved: time.struct_time) -> Exported:
@@ -107,13 +104,14 @@ def _into(draft: Path, case: Case, extra: GtidSet, bounds: Bounds, saved: time.s
                 if extra.contains(one.gtids):
                     chosen.append(one)
         missing = _missing(case.flavour, paths, extra, chosen, before)
-        copies = binlog_history.copy_out(chosen, draft, EXPORT_BYTES_MAX)
+        copied = binlog_history.copy_out(chosen, draft, EXPORT_BYTES_MAX)
+    copies = binlog_history.files_of(copied)
     write_text(case, copies, draft / "readable.sql", bounds, "--base64-output=DECODE-ROWS", "-vv")
     _write_replay(case, copies, draft / "replay.sql", bounds)
     found = binlog_history.union(chosen, case.flavour)
     _write(draft / "README.txt", _readme(case, found, len(chosen), saved))
     files.sync_directory(draft)
-    return Exported(draft, found, tuple(chosen), missing)
+    return Exported(draft, found, tuple(copied), missing)
 
 
 def _missing(

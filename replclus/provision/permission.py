@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from replclus.errors import Refused, StoreError
 from replclus.model.observation import Facts, Identity
@@ -44,7 +45,7 @@ def _ours(case: Case, facts: Facts, schemas: tuple[str, ...]) -> None:
         return
     if who.cluster_id is not None:
         raise Refused(f"{name} belongs to another cluster ({who.cluster_id}): it is never touched")
-    if schemas and _mark_of(case) != who.server_id:
+    if schemas and _mark_of(case).get("server_id") != who.server_id:
         raise Refused(f"{name} has data ({', '.join(schemas[:5])}) and belongs to no cluster: empty it yourself if that can go")
 
 
@@ -69,29 +70,36 @@ def _mark(case: Case) -> Path:
     return case.spec.state_dir / "rebuilding" / f"{case.node.name}.json"
 
 
-def _mark_of(case: Case) -> int | None:
-    """The server id of the server that an earlier run began to overwrite under this name."""
+def _mark_of(case: Case) -> dict[str, Any]:
+    """What an earlier run noted when it began to overwrite the server of this name; empty if none is unfinished."""
     content = files.read_private(_mark(case), _MARK_BYTES_MAX) if _mark(case).parent.is_dir() else None
     try:
-        return None if content is None else int(json.loads(content)["server_id"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        found = {} if content is None else json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def begun_before(case: Case) -> bool:
     """Did an earlier run begin to change this server's data, and not end?"""
-    return _mark_of(case) is not None
+    return bool(_mark_of(case))
+
+
+def saved_before(case: Case) -> Path | None:
+    """Where that run had saved the extra transactions."""
+    saved = _mark_of(case).get("saved")
+    return Path(saved) if isinstance(saved, str) and saved else None
 
 
 @contextmanager
-def noted(case: Case, who: Identity) -> Iterator[None]:
-    """Inside, its data may be anything: a note on disk says so until the block ends well."""
+def noted(case: Case, who: Identity, saved: Path | None) -> Iterator[None]:
+    """Inside, its data may be anything: a note on disk says so until the block ends well. `saved`: see `saved_before`."""
     path = _mark(case)
     files.make_state_dir(path.parent)
-    if _mark_of(case) is None:
+    if not begun_before(case):
         try:
             with files.new_file(path) as draft, draft.open("w") as file:
-                json.dump({"server_id": who.server_id, "uuid": who.uuid}, file)
+                json.dump({"server_id": who.server_id, "saved": str(saved or "")}, file)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import reduce
 from pathlib import Path
@@ -114,26 +114,33 @@ def transactions(file: Path, flavour: Flavour) -> Iterator[Logged]:
             yield last
 
 
-def copy_out(chosen: Sequence[Logged], directory: Path, bytes_max: int) -> list[Path]:
+def copy_out(chosen: Sequence[Logged], directory: Path, bytes_max: int) -> list[Logged]:
     """Copy `chosen`, which are in order, into `extra-1.binlog`, … in `directory`: one for each file that they are in.
 
-    Each begins with the format description of its origin; all are synced. OSError; ValueError beyond `bytes_max`.
+    The same transactions, in their new places. Each file begins with the format description of its origin; all are synced.
+    OSError; ValueError beyond `bytes_max`.
     """
     size = sum(one.end - one.start for one in chosen)
     if size > bytes_max:
         raise ValueError(f"the transactions take {size} bytes, more than the {bytes_max} that are allowed")
-    copies: list[Path] = []
-    for number, file in enumerate(dict.fromkeys(one.file for one in chosen), start=1):
+    copied: list[Logged] = []
+    for number, file in enumerate(files_of(chosen), start=1):
         copy = directory / f"extra-{number}.binlog"
         with file.open("rb") as log, _private(copy) as out:
             _copy_range(log, out, 0, _description_end(file))
             for one in chosen:
                 if one.file == file:
+                    start = out.tell()
                     _copy_range(log, out, one.start, one.end)
+                    copied.append(replace(one, file=copy, start=start, end=out.tell()))
             out.flush()
             os.fsync(out.fileno())
-        copies.append(copy)
-    return copies
+    return copied
+
+
+def files_of(logged: Sequence[Logged]) -> list[Path]:
+    """The files that they are in, in order."""
+    return list(dict.fromkeys(one.file for one in logged))
 
 
 def union(chosen: Sequence[Logged], flavour: Flavour) -> GtidSet:
