@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what is named and missing: ops (the replclus command, in .venv/), dev (that and the tools for tests and checks),
-# mariadb, mysql (database servers). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
+# mariadb, mysql (database servers), mariadb-tools (what rebuilding a MariaDB server takes; MySQL's come with its server). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
 # when everything is there. No service is ever started: only packages with the bare server programs are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -92,8 +92,16 @@ setup_mariadb() {
     install_packages "$server" "${server/server/client}"
 }
 
+setup_mariadb_tools() {
+    command -v mariadb-binlog >/dev/null && command -v mariadb-dump >/dev/null && command -v mariadb-backup >/dev/null && return
+    local client=mariadb-client
+    prepare_apt "$client"
+    available "$client" || client=mariadb-client-10.6
+    install_packages "$client" mariadb-backup
+}
+
 setup_mysql() {
-    [[ -n ${REPLCLUS_MYSQLD:-} || -x .servers/mysql/bin/mysqld ]] && return
+    [[ -n ${REPLCLUS_MYSQLD:-} || -x .servers/mysql/bin/mysqlbinlog ]] && return
     local path
     if path=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mysqld) && [[ $("$path" --version) != *MariaDB* ]]; then
         return
@@ -109,6 +117,7 @@ for part in "$@"; do
         ops) setup_python ops ;;
         dev) setup_python ops,dev ;;
         mariadb | mysql) "setup_$part" ;;
-        *) echo "setup: '$part' is not one of ops, dev, mariadb, mysql" >&2; exit 2 ;;
+        mariadb-tools) setup_mariadb_tools ;;
+        *) echo "setup: '$part' is not one of ops, dev, mariadb, mariadb-tools, mysql" >&2; exit 2 ;;
     esac
 done

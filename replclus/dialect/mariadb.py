@@ -131,6 +131,9 @@ class MariadbDialect:
     def start_applying(self) -> Statement:
         return Statement("START SLAVE SQL_THREAD")
 
+    def start_until(self, goal: GtidSet) -> Statement:
+        return Statement("START SLAVE UNTIL master_gtid_pos = %s", (_mine(goal).position(),))
+
     def stop_replicating(self) -> Statement:
         return Statement("STOP SLAVE")
 

@@ -158,6 +158,9 @@ class MysqlDialect:
     def start_applying(self) -> Statement:
         return Statement(f"START {self._replica} SQL_THREAD")
 
+    def start_until(self, goal: GtidSet) -> Statement:
+        return Statement(f"START {self._replica} UNTIL SQL_AFTER_GTIDS = %s", (str(_mine(goal)),))
+
     def stop_replicating(self) -> Statement:
         return Statement(f"STOP {self._replica}")
 
