@@ -167,6 +167,9 @@ class MariadbDialect:
             ),
         )
 
+    def move_receiver(self, link: Link, source: NodeSpec, account: Account, timings: Timings) -> Statement | None:
+        return None
+
     def adopt_position(self, row: Row) -> tuple[Statement, ...]:
         """`gtid_slave_pos` knows only what came by replication; what a former primary wrote itself is in its binlog.
 
