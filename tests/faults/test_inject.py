@@ -248,6 +248,7 @@ def test_server_on_a_frozen_disk_cannot_be_killed(on_disk: tuple[RunningServer, 
 
 def test_dead_disk_ends_the_server(on_disk: tuple[RunningServer, Disk]) -> None:
     server, disk = on_disk
+    insert(server)
     disk.die()
     with pytest.raises(pymysql.err.MySQLError):
         insert(server)
@@ -255,6 +256,11 @@ def test_dead_disk_ends_the_server(on_disk: tuple[RunningServer, Disk]) -> None:
         (disk.mount / "new").write_text("x")
     server.process.kill()
     assert not server.process.is_running(), "which is known although its files cannot be opened"
+    disk.power_cycle()
+    (disk.mount / "new").write_text("x")
+    (disk.mount / "new").unlink()
+    server.process.start()
+    assert server.run("SELECT COUNT(*) FROM test.t") == ((1,),), "what was committed before, and nothing else"
 
 
 def test_full_disk_takes_nothing_until_it_is_emptied(on_disk: tuple[RunningServer, Disk]) -> None:

@@ -16,14 +16,19 @@ _PLACES = ("/usr/lib", "/usr/local/lib")
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock of whoever is started with its equipment. It goes right until it is moved."""
+    """The clock of whoever is started with its equipment, controlled by a file in `directory`."""
 
-    library: Path
-    control: Path
+    directory: Path
+
+    @property
+    def control(self) -> Path:
+        return self.directory / "clock.offset"
 
     def equipment(self) -> Equipment:
+        library = next((found for place in _PLACES for found in Path(place).rglob("libfaketimeMT.so.1")), None)
+        assert library is not None, "there is no libfaketimeMT.so.1 on this machine (apt-get install faketime)"
         return Equipment(
-            self.library,
+            library,
             {
                 "FAKETIME_TIMESTAMP_FILE": str(self.control),
                 # The file is looked at whenever the time is asked for.
@@ -74,9 +79,7 @@ class Clock:
 
 
 def make_clock(directory: Path) -> Clock:
-    """A clock that goes right, controlled by a file in `directory`."""
-    library = next((found for place in _PLACES for found in Path(place).rglob("libfaketimeMT.so.1")), None)
-    assert library is not None, "there is no libfaketimeMT.so.1 on this machine (apt-get install faketime)"
-    clock = Clock(library, directory / "clock.offset")
+    """One that goes right until it is moved."""
+    clock = Clock(directory)
     clock.move(0)
     return clock

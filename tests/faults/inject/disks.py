@@ -78,10 +78,23 @@ class Disk:
 
         A plain remount is refused while a file is open for writing.
         """
-        device = next(
-            line.split()[0] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[1] == str(self.mount)
-        )
-        (Path("/sys/fs/ext4") / Path(device).name / "trigger_fs_error").write_text("an error that a test made")
+        (Path("/sys/fs/ext4") / Path(self._device()).name / "trigger_fs_error").write_text("an error that a test made")
+
+    def power_cycle(self) -> None:
+        """After `die` or `make_read_only`, with nobody using it: the disk is back with what had been flushed to it."""
+        self.thaw()
+        image = Path(f"/sys/block/{Path(self._device()).name}/loop/backing_file").read_text().strip()
+        _unmount(self.mount)
+        _mount(Path(image), self.mount)
+
+    def _device(self) -> str:
+        lines = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
+        return next(fields[0] for fields in lines if fields[1] == str(self.mount))
+
+
+def _mount(image: Path, mount: Path) -> None:
+    """The loop device ends with the mount."""
+    _run("mount", "-o", "loop,errors=remount-ro", str(image), str(mount))
 
 
 @contextmanager
@@ -91,8 +104,7 @@ def mounted(mount: Path, image: Path, size_mb: int) -> Iterator[Disk]:
         file.truncate(size_mb << 20)
     _run("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", str(image))
     with undone_if_killed(("fsfreeze", "-u", str(mount)), ("sleep", "2"), ("umount", "-l", str(mount)), ("rm", "-f", str(image))):
-        # The loop device ends with the mount.
-        _run("mount", "-o", "loop,errors=remount-ro", str(image), str(mount))
+        _mount(image, mount)
         disk = Disk(mount)
         try:
             (mount / "lost+found").rmdir()

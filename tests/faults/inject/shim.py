@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.faults.inject.launching import Equipment
 
 _SOURCE = Path(__file__).with_name("shim.c")
+_LIBRARY = "shim.so"
 
 
 class Call(StrEnum):
@@ -40,13 +41,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Shim:
-    """The shim of one server. Without rules it does nothing."""
+    """The shim of one server, compiled into `directory`. Without rules it does nothing."""
 
-    library: Path
-    control: Path
+    directory: Path
+
+    @property
+    def control(self) -> Path:
+        return self.directory / "shim.rules"
 
     def equipment(self) -> Equipment:
-        return Equipment(self.library, {"REPLCLUS_SHIM": str(self.control)})
+        return Equipment(self.directory / _LIBRARY, {"REPLCLUS_SHIM": str(self.control)})
 
     def obey(self, *rules: Rule) -> None:
         """These rules from now on, and no others. Calls that hang go on as soon as no rule holds them."""
@@ -60,7 +64,7 @@ class Shim:
 
 def compile_shim(directory: Path) -> Shim:
     """Into `directory`, which must stay while servers use it."""
-    library = directory / "shim.so"
+    library = directory / _LIBRARY
     built = subprocess.run(
         ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(_SOURCE)],
         capture_output=True,
@@ -69,4 +73,4 @@ def compile_shim(directory: Path) -> Shim:
         env={**os.environ, "LC_ALL": "C"},
     )
     assert built.returncode == 0, f"gcc cannot compile the shim (apt-get install gcc libc6-dev): {built.stderr}"
-    return Shim(library, directory / "shim.rules")
+    return Shim(directory)
