@@ -17,7 +17,7 @@ from replclus.config.problems import Location, Problems
 from replclus.config.schema import AccountTable, AdminTable, AppTable, Document, NodeTable
 from replclus.errors import ConfigError
 from replclus.events import Report, Warned
-from replclus.model.spec import Account, AppAccount, ClusterSpec, Durability, NodeSpec, Timings
+from replclus.model.spec import Account, AppAccount, ClusterSpec, Durability, NodeSpec, OnDivergence, Timings
 
 PATH_VARIABLE = "REPLCLUS_CONFIG"
 DEFAULT_FILE = "replclus.toml"
@@ -155,6 +155,9 @@ def _spec(tables: Document, base: Path, logins: Mapping[str, tuple[AccountTable,
         admin=admin[1] if admin else None,
         app=_app(*app, nodes) if app else None,
         state_dir=_path(tables.cluster.state_dir, base),
+        on_divergence=OnDivergence(tables.failover.on_divergence),
+        failovers_max=tables.failover.failovers_max,
+        failovers_window_s=tables.failover.failovers_window_s,
         timings=Timings(**tables.timings.model_dump()),
     )
 

@@ -11,12 +11,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from replclus.config import grammar
-from replclus.model.spec import Durability, Timings
+from replclus.model.record import FAILOVERS_KEPT
+from replclus.model.spec import ClusterSpec, Durability, OnDivergence, Timings
 
 DEFAULT_STATE_DIR = ".replclus"
 NODES_MAX = 64
 
 _DEFAULT = Timings()
+_UNASKED = ClusterSpec(name="", nodes=())
 
 Name = Annotated[str, AfterValidator(grammar.name)]
 Host = Annotated[str, AfterValidator(grammar.host)]
@@ -34,6 +36,14 @@ def _durability(value: str) -> str:
     if value not in known:
         hint = grammar.did_you_mean(value, known)
         raise ValueError(f"{value!r} is not a durability{hint}: use " + " or ".join(f'"{word}"' for word in known))
+    return value
+
+
+def _on_divergence(value: str) -> str:
+    known = [policy.value for policy in OnDivergence]
+    if value not in known:
+        hint = grammar.did_you_mean(value, known)
+        raise ValueError(f"{value!r} is not a policy{hint}: use " + " or ".join(f'"{word}"' for word in known))
     return value
 
 
@@ -143,6 +153,25 @@ class NodeTable(Table):
     tags: list[Label] = Field(default_factory=list, max_length=32, description="words of your own")
 
 
+class FailoverTable(Table):
+    """What the watchdog may do without a person."""
+
+    on_divergence: Annotated[str, AfterValidator(_on_divergence)] = Field(
+        default=OnDivergence.QUARANTINE.value,
+        description='what becomes of a member with transactions of its own: `"quarantine"` until a person decides, or '
+        '`"rebuild"`: its transactions are exported, then its data is replaced',
+    )
+    failovers_max: int = Field(
+        default=_UNASKED.failovers_max, ge=1, le=FAILOVERS_KEPT, description="so many failovers happen within the window, no more"
+    )
+    failovers_window_s: int = Field(
+        default=_UNASKED.failovers_window_s,
+        ge=1,
+        le=86400,
+        description="the window, in seconds; `replclus resume` begins it anew",
+    )
+
+
 class TimingsTable(Table):
     """Every wait that matters, in seconds. The promises in docs/guarantees.md were measured with the defaults."""
 
@@ -156,6 +185,15 @@ class TimingsTable(Table):
     probe_timeout_s: float = Field(default=_DEFAULT.probe_timeout_s, ge=0.05, le=30, description="a probe may take this long")
     pulse_deadline_s: float = Field(
         default=_DEFAULT.pulse_deadline_s, ge=0.05, le=30, description="the primary must commit the pulse within this time"
+    )
+    starve_s: float = Field(
+        default=_DEFAULT.starve_s, ge=0.1, le=60, description="a replica that received nothing for this long is not fed any more"
+    )
+    stall_s: float = Field(
+        default=_DEFAULT.stall_s,
+        ge=0.1,
+        le=600,
+        description="a primary that commits nothing for this long, beyond what its slowest pulse of late took, has failed",
     )
     routing_ttl_s: float = Field(
         default=_DEFAULT.routing_ttl_s, ge=0.5, le=300, description="applications write no longer than this without a new pulse"
@@ -184,6 +222,12 @@ class TimingsTable(Table):
     drain_timeout_s: float = Field(
         default=_DEFAULT.drain_timeout_s, ge=0.1, le=86400, description="a candidate must apply what it received within this time"
     )
+    salvage_timeout_s: float = Field(
+        default=_DEFAULT.salvage_timeout_s,
+        ge=0.1,
+        le=600,
+        description="what only a dead primary's files hold is fetched within this time, or stays lost (durability `available`)",
+    )
     acker_grace_s: float = Field(
         default=_DEFAULT.acker_grace_s,
         ge=0.1,
@@ -198,6 +242,11 @@ class TimingsTable(Table):
                 f"heartbeat_period_s ({self.heartbeat_period_s:g}) must be less than replica_net_timeout_s "
                 f"({self.replica_net_timeout_s:g}), or replicas give up a healthy primary: make it a quarter"
             )
+        if self.heartbeat_period_s >= self.starve_s:
+            raise ValueError(
+                f"heartbeat_period_s ({self.heartbeat_period_s:g}) must be less than starve_s ({self.starve_s:g}), or replicas "
+                "of an idle primary seem to get nothing from it: make it a third"
+            )
         if self.routing_ttl_s <= self.pulse_deadline_s + self.tick_s:
             raise ValueError(
                 f"routing_ttl_s ({self.routing_ttl_s:g}) must be more than pulse_deadline_s + tick_s "
@@ -211,6 +260,7 @@ class Document(Table):
 
     cluster: ClusterTable = Field(description="the cluster as a whole")
     accounts: AccountsTable = Field(default_factory=AccountsTable, description="accounts that you provide")
+    failover: FailoverTable = Field(default_factory=FailoverTable, description="what happens without a person")
     timings: TimingsTable = Field(default_factory=TimingsTable, description="waits")
     node: list[NodeTable] = Field(min_length=1, max_length=NODES_MAX, description="one [[node]] per server")
 

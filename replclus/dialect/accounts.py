@@ -6,6 +6,7 @@ neither passwords nor hashes travel through the binary log.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha1
 
@@ -51,6 +52,12 @@ MYSQL_GLOBAL = {
     AccountRole.APPLICATION: (),
 }
 
+MYSQL_TABLES = {
+    AccountRole.REPLICATION: (),
+    AccountRole.WATCHDOG: (("SELECT", "`performance_schema`.`replication_connection_status`"),),  # heartbeats
+    AccountRole.APPLICATION: (),
+}
+
 PULSE_TABLES = {
     AccountRole.REPLICATION: (),
     AccountRole.WATCHDOG: (("SELECT, INSERT, UPDATE, DELETE", "`replclus`.*"),),
@@ -70,12 +77,21 @@ def native_password_hash(password: str) -> str:
 
 
 def grants(
-    role: AccountRole, global_grants: dict[AccountRole, tuple[str, ...]], account: Account, host: str, schema: str | None
+    role: AccountRole,
+    global_grants: Mapping[AccountRole, tuple[str, ...]],
+    account: Account,
+    host: str,
+    schema: str | None,
+    tables: Mapping[AccountRole, tuple[tuple[str, str], ...]] | None = None,
 ) -> tuple[Statement, ...]:
-    """The GRANT statements of one role for `user`@`host`. `schema` is what an application owns. ValueError on a bad name."""
+    """The GRANT statements of one role for `user`@`host`; `tables` are the family's own beyond ours.
+
+    `schema` is what an application owns. ValueError on a bad name.
+    """
     who = (check_user(account.user), check_host(host))
     wanted = [(", ".join(global_grants[role]), "*.*")] if global_grants[role] else []
     wanted += PULSE_TABLES[role]
+    wanted += tables[role] if tables is not None else ()
     if schema is not None:
         wanted.append(("ALL", f"{quote_schema(schema)}.*"))
     return tuple(Statement(f"GRANT {rights} ON {where.replace('%', '%%')} TO %s@%s", who) for rights, where in wanted)

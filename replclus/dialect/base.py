@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from replclus.dialect.accounts import AccountRole
+from replclus.dialect.names import quote_identifier
 from replclus.dialect.statement import Statement
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Channel, Facts, Identity, Version
@@ -106,6 +107,10 @@ class Dialect(Protocol):
         """The default channel, or None where no source is configured."""
         ...
 
+    def heartbeats(self) -> Statement | None:
+        """One row, one column `heartbeats`: how many the receiver got. None where `link_status` tells it."""
+        ...
+
     def progress(self) -> Statement: ...
     def executed(self, row: Row) -> GtidSet:
         """From the row of `progress` or of `full_probe`."""
@@ -188,6 +193,20 @@ USER_SCHEMAS = Statement(
     "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name NOT IN %s ORDER BY schema_name",
     (OWN_SCHEMAS,),
 )
+BEATS_UNDERWAY = Statement(
+    "SELECT COUNT(*) AS beats, COALESCE(SUM(state IN"
+    " ('Waiting for backup lock', 'Waiting for global read lock', 'Waiting for commit lock')), 0) AS locked"
+    " FROM information_schema.processlist WHERE user = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"
+    " AND info LIKE 'UPDATE replclus.pulse%'"
+)
+"""Pulses that are not committed yet, and how many of them wait for a lock on the whole server (FLUSH TABLES WITH READ LOCK)."""
+
+
+def read_settings(names: tuple[str, ...]) -> Statement:
+    """One row with the global values of these variables, under their own names."""
+    return Statement("SELECT " + ", ".join(f"@@global.{quote_identifier(name)} AS {quote_identifier(name)}" for name in names))
+
+
 SESSIONS = Statement("SELECT id, user, command FROM information_schema.processlist WHERE id <> CONNECTION_ID()")
 
 

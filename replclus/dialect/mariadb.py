@@ -79,6 +79,7 @@ class MariadbDialect:
             connected=state == "Yes",
             errno=int(row["Last_IO_Errno"]),
             error=str(row["Last_IO_Error"]),
+            heartbeats=int(row["Slave_received_heartbeats"]),
         )
         applier = Applier(
             running=row["Slave_SQL_Running"] == "Yes",
@@ -98,6 +99,9 @@ class MariadbDialect:
             connect_retry_s=int(row["Connect_Retry"]),
             heartbeat_period_s=float(row["Slave_heartbeat_period"]),
         )
+
+    def heartbeats(self) -> None:
+        return None
 
     def progress(self) -> Statement:
         return Statement(f"SELECT {_POSITION}")

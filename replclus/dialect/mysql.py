@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from replclus.dialect.accounts import MYSQL_GLOBAL, AccountRole, grants
+from replclus.dialect.accounts import MYSQL_GLOBAL, MYSQL_TABLES, AccountRole, grants
 from replclus.dialect.base import Link, Row, Rows, Setting, from_pulse, read_pulse
 from replclus.dialect.names import check_host, check_port, check_source_password, check_user, quote_identifier
 from replclus.dialect.settings import mysql_settings
@@ -119,6 +119,13 @@ class MysqlDialect:
             received=MysqlGtidSet.parse(str(row["Retrieved_Gtid_Set"] or "")),
             connect_retry_s=int(row["Connect_Retry"]),
             retry_count=int(row[f"{source}_Retry_Count"]),
+        )
+
+    def heartbeats(self) -> Statement:
+        """Filled also with performance_schema=OFF."""
+        return Statement(
+            "SELECT COALESCE(MAX(count_received_heartbeats), 0) AS heartbeats"
+            " FROM performance_schema.replication_connection_status WHERE channel_name = ''"
         )
 
     def progress(self) -> Statement:
@@ -279,7 +286,7 @@ class MysqlDialect:
         return (
             Statement(f"CREATE USER IF NOT EXISTS %s@%s {how}", secret),
             Statement(f"ALTER USER %s@%s {how}", secret),
-            *grants(role, MYSQL_GLOBAL, account, host, schema),
+            *grants(role, MYSQL_GLOBAL, account, host, schema, MYSQL_TABLES),
         )
 
     def reset_history(self) -> tuple[Statement, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from replclus.failover.durability import missing_from
+from replclus.failover.durability import errant, missing_from
 from replclus.failover.view import ClusterView
 from replclus.model.gtid import Comparison, GtidSet, compare
 from replclus.model.observation import Facts
@@ -27,17 +27,19 @@ class NobodyElectable:
 def elect(view: ClusterView, *, wanted: str | None = None) -> Elected | NobodyElectable:
     """The replica that should be the next primary.
 
-    Nobody may have received something that the elected one lacks. Among equals the one that was asked for wins, then the
-    higher `priority`, then the one that has applied more, then the first in the record.
+    Nobody may have received something that the elected one lacks; what a replica wrote itself behind the primary's back
+    does not count, and such a replica is passed over. Among equals the one that was asked for wins, then the higher
+    `priority`, then the one that has applied more, then the first in the record.
     """
     voters = list(view.serving_replicas())  # one that is being drained of reads still holds data, and votes
     if not voters:
         return NobodyElectable(("no replica answers",))
-    best = voters[0][1].received
-    for _, facts in voters[1:]:
-        if compare(facts.received, best) is Comparison.AHEAD:
-            best = facts.received
-    behind = [member.name for member, facts in voters if not best.contains(facts.received)]
+    clean = {member.name: facts.received.subtract(errant(view, member, facts)) for member, facts in voters}
+    best = clean[voters[0][0].name]
+    for received in clean.values():
+        if compare(received, best) is Comparison.AHEAD:
+            best = received
+    behind = [name for name, received in clean.items() if not best.contains(received)]
     if behind:
         return NobodyElectable(
             (f"{', '.join(behind)} received transactions that the most advanced replica lacks: they have diverged",)
@@ -65,6 +67,8 @@ def unfit(view: ClusterView, member: Member, facts: Facts) -> str | None:
         return f"{member.name} is no longer in the configuration"
     if not node.candidate:
         return f"{member.name} is marked `candidate = false`"
+    if extra := errant(view, member, facts):
+        return f"{member.name} has transactions of its own that nobody else has: {extra}"
     if facts.channel is not None and facts.channel.applier.errno:
         applier = facts.channel.applier
         return f"{member.name} cannot apply what it received (error {applier.errno}: {applier.error})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from replclus.model.gtid import GtidSet
 from replclus.model.record import ClusterRecord
 
 # ---- steps ---------------------------------------------------------------------------------------------------------
@@ -108,6 +109,38 @@ class Detach:
     essential = False
 
 
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Give `node` back the settings that it must have and has lost."""
+
+    node: str
+    essential = False
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """Fetch what `source`, which is dead, committed and nobody received, from its files, and apply it to `node`.
+
+    At most `timeout_s`; whatever is not there by then stays lost, and is said.
+    """
+
+    node: str
+    source: str
+    timeout_s: float
+    essential = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Begin to replace the data of `node` by that of `source`, in the background. `extra`, what only `node` has, is
+    exported first; None where there is nothing, or it cannot be asked."""
+
+    node: str
+    source: str
+    extra: GtidSet | None = None
+    essential = False
+
+
 Action = (
     Swap
     | Fence
@@ -120,6 +153,9 @@ Action = (
     | Publish
     | Follow
     | Detach
+    | Configure
+    | Salvage
+    | Seed
 )
 
 

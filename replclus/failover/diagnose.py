@@ -9,17 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from replclus.failover.view import ClusterView
+from replclus.failover.view import NEVER, ClusterView
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
-from replclus.model.observation import Reach
+from replclus.model.observation import Facts, Reach
+
+LATE_TICKS = 4
+"""A beat that is on its way for so many ticks is late: reason to look around, and nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
     """What the replicas that replicate from the primary say about it.
 
-    `feeding`: their receiver is connected now. `cut`: it lost the primary. `stale`: they last spoke before our own doubt
-    began, so their word counts for nothing yet.
+    `feeding`: their receiver gets something. `cut`: it lost the primary, or got neither an event nor a heartbeat for
+    `starve_s`. `stale`: they last spoke before our own doubt began, so their word counts for nothing yet.
     """
 
     feeding: tuple[str, ...]
@@ -28,8 +31,9 @@ class Witnesses:
 
 
 def doubted_since(view: ClusterView) -> float | None:
-    """When our own doubt about the primary began: the earlier of failed probes and failed beats."""
-    moments = (view.remembered(view.record.primary).silent_since, view.pulse.failing_since)
+    """When our own doubt about the primary began: the earliest of failed probes, failed beats and a beat that is late."""
+    late = view.pulse.pending_since if beat_late(view) else None
+    moments = (view.remembered(view.record.primary).silent_since, view.pulse.failing_since, late)
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -41,11 +45,22 @@ def witnesses(view: ClusterView) -> Witnesses:
             continue
         if since is not None and view.seen(member.name).full_at < since:
             stale.append(member.name)
-        elif facts.channel.receiver.connected:
+        elif facts.channel.receiver.connected and not starved(view, member.name):
             feeding.append(member.name)
         else:
             cut.append(member.name)
     return Witnesses(tuple(feeding), tuple(cut), tuple(stale))
+
+
+def starved(view: ClusterView, node: str) -> bool:
+    """When we last looked, had its receiver got nothing for `starve_s`, although an idle primary sends heartbeats?
+
+    Only while beats fail as well: then it was looked at often enough to be sure.
+    """
+    fed_at = view.remembered(node).fed_at
+    if fed_at == NEVER or doubted_since(view) is None:
+        return False
+    return view.seen(node).full_at - fed_at >= view.spec.timings.starve_s
 
 
 def of_others(view: ClusterView, extra: GtidSet) -> GtidSet:
@@ -55,14 +70,17 @@ def of_others(view: ClusterView, extra: GtidSet) -> GtidSet:
     is then missing from the primary's `gtid_executed` for a moment. Only what others originated is errant for certain.
     """
     primary = view.primary.facts
-    if primary is None:
-        return extra
-    identity = primary.identity
-    match extra:
+    return extra if primary is None else extra.subtract(originated_by(primary, extra))
+
+
+def originated_by(server: Facts, gtids: GtidSet) -> GtidSet:
+    """The transactions in `gtids` that `server` wrote itself, not received."""
+    identity = server.identity
+    match gtids:
         case MysqlGtidSet():
-            return extra.without(lambda origin: origin[0] == identity.uuid)
+            return gtids.subtract(gtids.without(lambda origin: origin[0] == identity.uuid))
         case MariadbGtidSet():
-            return extra.without(lambda origin: origin[1] == identity.server_id)
+            return gtids.subtract(gtids.without(lambda origin: origin[1] == identity.server_id))
         case never:
             assert_never(never)
 
@@ -82,9 +100,15 @@ def everyone_silent(view: ClusterView) -> bool:
     return not any(view.seen(member.name).reach.alive for member in view.record.members)
 
 
+def beat_late(view: ClusterView) -> bool:
+    """The beat that is on its way takes longer than beats do."""
+    since = view.pulse.pending_since
+    return since is not None and view.now - since >= LATE_TICKS * view.spec.timings.tick_s
+
+
 def commits_fail(view: ClusterView) -> bool:
     """Our beats do not come through; or none is sent because the primary is being changed, which is no better evidence."""
-    return view.pulse.failing_since is not None or view.record.operation is not None
+    return view.pulse.failing_since is not None or view.record.operation is not None or beat_late(view)
 
 
 def primary_dead(view: ClusterView) -> bool:
@@ -114,6 +138,8 @@ def why_failed(view: ClusterView) -> str:
         return f"{view.primary.error or view.primary.reach.value}, and no replica receives from it any more"
     if primary_frozen(view):
         return "it hangs: no answer, no commit, and no replica is fed by it"
+    if writes_stalled(view):
+        return f"it answers, but has committed nothing for {stalled_for_s(view):.1f} s"
     return "it accepts no writes, and a replica has more than it"
 
 
@@ -129,14 +155,55 @@ def beat_lost(view: ClusterView) -> bool:
 
 
 def commits_blocked(view: ClusterView) -> bool:
-    """The primary answers, and commits wait for an acknowledgement that nobody can give."""
+    """The primary answers, and commits wait for an acknowledgement that nobody gives, though one may be made to give it.
+
+    A replica that tries in vain to reach the primary is no reason to go on waiting: then writes are stalled.
+    """
     facts = view.facts(view.record.primary)
     waiting = facts is not None and facts.writable and facts.semi_sync.waiting > 0
-    return waiting and not beat_lost(view) and not witnesses(view).feeding
+    if not waiting or beat_lost(view) or witnesses(view).feeding:
+        return False
+    return not any(reaches_in_vain(view, facts) for _, facts in view.serving_replicas())
+
+
+def reaches_in_vain(view: ClusterView, facts: Facts) -> bool:
+    """Does this replica try to receive from the primary, and is it the path that fails? Being refused is not the path."""
+    if facts.channel is None or not view.follows(facts, view.record.primary):
+        return False
+    receiver = facts.channel.receiver
+    return receiver.running and (receiver.errno == 0 or receiver.errno >= CLIENT_ERRORS_MIN)
+
+
+CLIENT_ERRORS_MIN = 2000
+"""Error numbers from here on are the client library's (2003 cannot connect, 2013 lost); smaller ones a server has said."""
+
+
+def stalled_since(view: ClusterView) -> float | None:
+    """Since when a primary that answers and is open has committed nothing; None if it does, or does not answer."""
+    facts = view.facts(view.record.primary)
+    moments = (view.pulse.failing_since, view.pulse.pending_since if beat_late(view) else None)
+    since = min((moment for moment in moments if moment is not None), default=None)
+    if facts is None or not facts.writable or since is None or beat_lost(view) or commits_blocked(view):
+        return None
+    return since
+
+
+def stalled_for_s(view: ClusterView) -> float:
+    since = stalled_since(view)
+    return 0.0 if since is None else view.now - since
 
 
 def writes_stalled(view: ClusterView) -> bool:
-    """The primary answers, but has committed no beat within the deadline."""
+    """The primary answers, but commits nothing, and for longer than a beat may take."""
+    return stalled_for_s(view) >= view.spec.timings.pulse_deadline_s
+
+
+def stall_bound_s(view: ClusterView) -> float:
+    """How long nothing may be committed before it counts as a failure: a disk that was slow lately gets more time."""
+    return view.spec.timings.stall_s + view.pulse.slowest_s
+
+
+def writes_locked(view: ClusterView) -> bool:
+    """Somebody holds a global lock, and commits wait for it: a person's doing, not a failure."""
     facts = view.facts(view.record.primary)
-    failing = view.pulse.failing_since is not None and not beat_lost(view)
-    return facts is not None and facts.writable and failing and not commits_blocked(view)
+    return facts is not None and facts.locked and writes_stalled(view)

@@ -9,11 +9,11 @@ available: writes are acknowledged by the primary alone. A promotion may lose th
 
 from __future__ import annotations
 
-from replclus.failover.diagnose import process_gone
+from replclus.failover.diagnose import originated_by, process_gone
 from replclus.failover.view import ClusterView
 from replclus.model.gtid import Comparison, GtidSet, compare
 from replclus.model.observation import Facts, Reach
-from replclus.model.record import ClusterRecord
+from replclus.model.record import ClusterRecord, Member
 from replclus.model.spec import Durability
 
 
@@ -23,7 +23,7 @@ def old_primary_fenced(view: ClusterView, old: str) -> bool:
     if operation is not None and operation.old_primary == old and operation.fenced:
         return True
     facts = view.facts(old)
-    returned_closed = facts is not None and not facts.writable and facts.semi_sync.waiting == 0
+    returned_closed = facts is not None and not facts.writable and facts.semi_sync.waiting == 0 and not view.stranger(facts)
     return process_gone(view, old) or returned_closed
 
 
@@ -36,6 +36,22 @@ def regressed(view: ClusterView, node: str) -> bool:
     """Did `node` once report to have received more than it has now? What it lost may have been acknowledged."""
     facts, highest = view.facts(node), view.remembered(node).highest_received
     return facts is not None and highest is not None and not facts.received.contains(highest)
+
+
+def errant(view: ClusterView, member: Member, facts: Facts) -> GtidSet:
+    """What this server wrote itself and the cluster does not know: it was written to behind the primary's back.
+
+    Measured against what the primary last told; if it never told us anything, against what the other replicas have. A
+    former primary's own transactions are in both, because nobody is promoted without them.
+    """
+    known = view.primary.facts
+    own = originated_by(facts, facts.executed)
+    if known is not None and member.name != view.record.primary:
+        return own.subtract(known.received)
+    others = [other for name, other in view.answering_replicas() if name.name != member.name]
+    for other in others:
+        own = own.subtract(other.received)
+    return own if others else own.subtract(own)
 
 
 def blockers(view: ClusterView, old: str, *, fenced: bool) -> tuple[str, ...]:

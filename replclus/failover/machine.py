@@ -10,7 +10,11 @@ from replclus.failover.durability import blockers, old_primary_fenced, revoked
 from replclus.failover.problems import TABLE
 from replclus.failover.requests import consider
 from replclus.failover.view import ClusterView
-from replclus.model.record import Operation, OperationKind, Phase
+from replclus.model.record import Operation, OperationKind, Phase, RequestKind
+from replclus.model.spec import Durability
+
+WHILE_PAUSED = frozenset({RequestKind.PAUSE, RequestKind.RESUME, RequestKind.SWITCHOVER, RequestKind.FAILOVER})
+"""What a person may ask of a paused watchdog: what only a person decides anyway."""
 
 
 def tick(view: ClusterView) -> Decision:
@@ -20,18 +24,32 @@ def tick(view: ClusterView) -> Decision:
         return Refuse(("`replclus init` has not finished: run it again",))
     if record.operation is not None:
         return _continue(view, record.operation)
-    if record.paused:
-        return Stay("paused by a person")
-    if record.request is not None and record.request.done is None:
-        return consider(view, record.request)
-    reasons_to_stay: list[Stay] = []
+    asked = record.request if record.request is not None and record.request.done is None else None
+    if asked is not None and record.paused and asked.kind not in WHILE_PAUSED:
+        return Act(plan.answer(view, "the watchdog is paused: `replclus resume` first", done=False))
+    if asked is not None:
+        return consider(view, asked)
+    return Stay("paused by a person") if record.paused else _first_of_table(view)
+
+
+def _first_of_table(view: ClusterView) -> Decision:
+    """The first decision that is more than "stay". A refusal keeps no second writer open: those rows are judged all the same."""
+    reasons: list[Stay | Refuse] = []
+    refused = False
     for row in TABLE:
+        if refused and row.remedy is not remedies.close_replica:
+            continue
         for node, _ in row.find(view):
-            decision = row.remedy(view, node or record.primary)
-            if not isinstance(decision, Stay):
-                return decision
-            reasons_to_stay.append(decision)
-    return reasons_to_stay[0] if reasons_to_stay else Stay("all is as it should be")
+            decision = row.remedy(view, node or view.record.primary)
+            match decision:
+                case Act() | Wait() if not refused or isinstance(decision, Act):
+                    return decision
+                case Refuse():
+                    reasons.insert(0, decision)
+                    refused = True
+                case Stay():
+                    reasons.append(decision)
+    return reasons[0] if reasons else Stay("all is as it should be")
 
 
 def _continue(view: ClusterView, operation: Operation) -> Decision:
@@ -64,7 +82,8 @@ def _continue_failover(view: ClusterView, operation: Operation) -> Decision:
     old = operation.old_primary
     fenced = old_primary_fenced(view, old)
     back = view.facts(old)
-    if back is not None and back.writable and not fenced and view.record.request is None:
+    alone = view.record.durability is Durability.AVAILABLE
+    if alone and back is not None and back.writable and not fenced and view.record.request is None:
         return Act(plan.abandon(view, f"{old} answers and is writable again", reopen_old=False))
     stale = tuple(member.name for member, _ in view.serving_replicas() if view.seen(member.name).full_at < view.operation_since)
     if stale:

@@ -11,6 +11,7 @@ from replclus.failover.candidates import Elected
 from replclus.failover.decision import (
     Action,
     CloseForWrites,
+    Configure,
     Detach,
     Fence,
     Follow,
@@ -18,6 +19,8 @@ from replclus.failover.decision import (
     Plan,
     Promote,
     Publish,
+    Salvage,
+    Seed,
     Step,
     StopReceiving,
     Swap,
@@ -25,9 +28,21 @@ from replclus.failover.decision import (
     WaitApplied,
     WaitCaughtUp,
 )
+from replclus.failover.diagnose import process_gone
 from replclus.failover.durability import old_primary_fenced
-from replclus.failover.view import ClusterView
-from replclus.model.record import ClusterRecord, Member, MemberState, Operation, OperationKind, Phase, Request
+from replclus.failover.view import ClusterView, Work
+from replclus.model.gtid import GtidSet
+from replclus.model.record import (
+    FAILOVERS_KEPT,
+    ClusterRecord,
+    Member,
+    MemberState,
+    Operation,
+    OperationKind,
+    Phase,
+    Request,
+)
+from replclus.model.spec import Durability
 
 
 def claim_failover(view: ClusterView, reason: str, *, wanted: str | None = None) -> Plan:
@@ -44,7 +59,9 @@ def claim_failover(view: ClusterView, reason: str, *, wanted: str | None = None)
         wanted=wanted,
         position=record.operation.position if record.operation else None,
     )
-    claimed = replace(record, epoch=record.epoch + 1, operation=operation)
+    unasked = record.operation is None and (record.request is None or record.request.done is not None)
+    times = (*record.failovers, view.wall_s)[-FAILOVERS_KEPT:] if unasked else record.failovers
+    claimed = replace(record, epoch=record.epoch + 1, operation=operation, failovers=times)
     fence = () if old_primary_fenced(view, record.primary) else (Fence(record.primary),)
     return Plan(
         f"failover from {record.primary}: {reason}",
@@ -74,7 +91,15 @@ def promote(view: ClusterView, elected: Elected) -> Plan:
         ),
     )
     what = f"{elected.name} is elected, it received everything the others did"
-    return Plan(what, (Swap(decided, what), *_carry_through(view, decided)))
+    return Plan(what, (Swap(decided, what), *_salvage(view, decided, operation.old_primary), *_carry_through(view, decided)))
+
+
+def _salvage(view: ClusterView, decided: ClusterRecord, old: str) -> tuple[Step, ...]:
+    """Where the primary alone acknowledged, its files may hold what no replica has; where one did, nothing there counts."""
+    if view.record.durability is Durability.LOSSLESS or old == decided.primary or not process_gone(view, old):
+        return ()
+    drain = WaitApplied(decided.primary, view.spec.timings.drain_timeout_s)
+    return (drain, Salvage(decided.primary, old, view.spec.timings.salvage_timeout_s))
 
 
 def complete(view: ClusterView) -> Plan:
@@ -161,6 +186,45 @@ def quarantine(view: ClusterView, member: Member, why: str) -> Plan:
     shut = replace(member, state=MemberState.QUARANTINED, why=why)
     record = replace(view.record.with_member(shut), ackers=view.record.ackers - {member.name})
     return Plan(f"{member.name} is quarantined: {why}", (Swap(record, f"{member.name} quarantined: {why}"), Detach(member.name)))
+
+
+def fence(name: str, reason: str) -> Plan:
+    return Plan(reason, (Fence(name),))
+
+
+def configure(name: str, reason: str) -> Plan:
+    return Plan(reason, (Configure(name),))
+
+
+def stop_acknowledging(name: str, reason: str) -> Plan:
+    """It goes on applying what it has, and acknowledges nothing more."""
+    return Plan(reason, (StopReceiving(name),))
+
+
+def begin_rebuild(view: ClusterView, member: Member, why: str) -> Plan:
+    """Into the record first: it takes part in nothing from here on, whatever becomes of the rebuild."""
+    rebuilding = replace(member, state=MemberState.REBUILDING, why=why)
+    record = view.record.with_member(rebuilding)
+    answer = f"{member.name} is being rebuilt: `replclus status` shows when it is back"
+    record = replace(record, ackers=record.ackers - {member.name}, request=_answered(record.request, done=True, answer=answer))
+    return Plan(f"{member.name} is rebuilt: {why}", (Swap(record, f"{member.name} is rebuilt: {why}"), Detach(member.name)))
+
+
+def seed(node: str, source: str, extra: GtidSet | None) -> Plan:
+    return Plan(f"{node} gets a copy of {source}", (Seed(node, source, extra),))
+
+
+def end_rebuild(view: ClusterView, member: Member, work: Work) -> Plan:
+    """It is a member as any other again, with the identity that it has now; the next tick attaches it."""
+    back = replace(member, state=MemberState.ACTIVE, why="", server_id=work.server_id, uuid=work.uuid)
+    what = f"{member.name} is rebuilt: {work.what}"
+    return Plan(what, (Swap(view.record.with_member(back), what),))
+
+
+def pause(view: ClusterView, *, paused: bool, what: str) -> Plan:
+    """Whoever lets the watchdog go on has looked at what happened: the failovers so far count no more."""
+    record = replace(view.record, paused=paused, failovers=view.record.failovers if paused else ())
+    return Plan(what, (Swap(replace(record, request=_answered(record.request, done=True, answer=what)), what),))
 
 
 def readmit(view: ClusterView, member: Member) -> Plan:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from replclus.failover import diagnose, remedies
 from replclus.failover.decision import Decision
 from replclus.failover.durability import regressed
-from replclus.failover.view import ClusterView
+from replclus.failover.view import ClusterView, lag_ms
 from replclus.model.observation import Facts, Reach
 from replclus.model.record import Member, MemberState
 from replclus.model.spec import Durability
@@ -37,6 +37,8 @@ class Problem:
     def to_dict(self) -> dict[str, str | None]:
         return {"code": self.code, "sentence": self.sentence, "node": self.node}
 
+
+LAGGING_MS = 5000
 
 Match = tuple[str | None, str]
 """The node that a situation was found on, and the details that complete its sentence."""
@@ -84,14 +86,21 @@ def _silent_sentence(view: ClusterView) -> str:
 
 
 def _suspect(view: ClusterView) -> bool:
-    if diagnose.beat_lost(view):
+    if diagnose.beat_lost(view) or (diagnose.beat_late(view) and not diagnose.writes_stalled(view) and view.primary.answered):
         return True
     explained = (diagnose.primary_dead, diagnose.primary_frozen, diagnose.only_we_cannot_see_it, diagnose.everyone_silent)
     return diagnose.primary_silent(view) and not any(known(view) for known in explained)
 
 
+def _stalled_sentence(view: ClusterView) -> str:
+    lock = ": a global lock is in the way" if diagnose.writes_locked(view) else ""
+    return f"answers, but has committed nothing for {diagnose.stalled_for_s(view):.1f} s{lock}"
+
+
 def _suspect_sentence(view: ClusterView) -> str:
-    return f"lost a beat ({view.pulse.error})" if diagnose.beat_lost(view) else f"does not answer ({_cause(view)})"
+    if diagnose.beat_lost(view):
+        return f"lost a beat ({view.pulse.error})"
+    return "is slow to commit" if view.primary.answered else f"does not answer ({_cause(view)})"
 
 
 def _closed(view: ClusterView) -> bool:
@@ -118,18 +127,78 @@ def _overloaded(view: ClusterView) -> bool:
 def _each_replica(
     condition: Callable[[ClusterView, Member, Facts], str | None],
 ) -> Callable[[ClusterView], Iterator[Match]]:
-    """A matcher that asks `condition` about every answering replica; a sentence is a match, None is not."""
+    """A matcher that asks `condition` about every answering replica; a sentence is a match, None is not.
+
+    One that is being rebuilt has its own row, and no other.
+    """
 
     def find(view: ClusterView) -> Iterator[Match]:
         for member, facts in view.answering_replicas():
+            if member.state is MemberState.REBUILDING:
+                continue
             if sentence := condition(view, member, facts):
                 yield member.name, f"{member.name} {sentence}"
 
     return find
 
 
+def _two_writers(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    primary = view.facts(view.record.primary)
+    if not facts.writable or view.stranger(facts) or primary is None or not primary.writable:
+        return None
+    return f"accepts writes, and so does {view.record.primary}, the primary of epoch {view.record.epoch}"
+
+
 def _is_writable(view: ClusterView, member: Member, facts: Facts) -> str | None:
-    return f"accepts writes although {view.record.primary} is primary" if facts.writable else None
+    """A stranger is nobody we may change."""
+    if not facts.writable or view.stranger(facts) or _two_writers(view, member, facts):
+        return None
+    return f"accepts writes although {view.record.primary} is primary"
+
+
+def _is_foreign(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    if not member.admitted or not view.stranger(facts):
+        return None
+    return remedies.foreign(facts.identity.cluster_id)
+
+
+def _primary_is_foreign(view: ClusterView) -> bool:
+    facts = view.facts(view.record.primary)
+    return facts is not None and view.stranger(facts)
+
+
+def _rebuilding(view: ClusterView) -> Iterator[Match]:
+    for member in view.record.replicas:
+        if member.state is MemberState.REBUILDING:
+            work = view.works.get(member.name)
+            done = f": {work.what}" if work is not None and work.what else ""
+            yield member.name, f"{member.name} is being rebuilt, because {member.why}{done}"
+
+
+def _paused(view: ClusterView) -> Iterator[Match]:
+    if view.record.paused:
+        yield None, "the watchdog is paused by a person: nothing is repaired, and nobody takes over"
+
+
+def _drifted(view: ClusterView) -> Iterator[Match]:
+    for member in view.record.members:
+        facts = view.facts(member.name)
+        if facts is not None and facts.drift and member.admitted and not view.stranger(facts):
+            yield member.name, f"{member.name} has lost settings that it must have: {', '.join(facts.drift)}"
+
+
+def _unsafe_primary(view: ClusterView) -> bool:
+    """Would it acknowledge commits that no replica has?"""
+    facts = view.facts(view.record.primary)
+    lossless = view.record.durability is Durability.LOSSLESS and view.record.operation is None
+    return lossless and facts is not None and facts.writable and not facts.semi_sync.source_active
+
+
+def _is_lagging(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    lag = lag_ms(view, member.name)
+    if lag is None or lag < LAGGING_MS or not member.admitted:
+        return None
+    return f"is {lag / 1000:.0f} s behind"
 
 
 def _is_quarantined(view: ClusterView, member: Member, facts: Facts) -> str | None:
@@ -141,7 +210,7 @@ def _is_draining(view: ClusterView, member: Member, facts: Facts) -> str | None:
 
 
 def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
-    if not member.admitted or view.follows(facts, view.record.primary):
+    if not member.admitted or view.stranger(facts) or view.follows(facts, view.record.primary):
         return None
     if facts.channel is None:
         return "replicates from nobody"
@@ -151,6 +220,8 @@ def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
 def _receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
     if not member.admitted or not view.follows(facts, view.record.primary) or facts.channel is None:
         return None
+    if facts.channel.applier.errno or _has_errant(view, member, facts):
+        return None  # it is being put aside
     receiver = facts.channel.receiver
     if not receiver.running:
         return f"has stopped receiving{f' (error {receiver.errno}: {receiver.error})' if receiver.errno else ''}"
@@ -175,7 +246,7 @@ def _applier_stopped(view: ClusterView, member: Member, facts: Facts) -> str | N
 def _has_errant(view: ClusterView, member: Member, facts: Facts) -> str | None:
     """Only while it follows, and only against facts of the primary that are newer than its own."""
     primary = view.facts(view.record.primary)
-    if primary is None or not view.follows(facts, view.record.primary) or not member.admitted:
+    if primary is None or not view.follows(facts, view.record.primary) or not member.admitted or view.stranger(facts):
         return None
     if view.primary.full_at < view.seen(member.name).full_at:
         return None
@@ -192,6 +263,8 @@ def _acker_regressed(view: ClusterView) -> Iterator[Match]:
 def _down(view: ClusterView) -> Iterator[Match]:
     for member in view.record.replicas:
         seen = view.seen(member.name)
+        if member.state is MemberState.REBUILDING:
+            continue
         if not seen.answered and not diagnose.everyone_silent(view):
             yield member.name, f"{member.name} does not answer ({seen.error or seen.reach.value})"
 
@@ -203,6 +276,13 @@ def _no_candidate(view: ClusterView) -> Iterator[Match]:
 
 
 TABLE: tuple[Situation, ...] = (
+    Situation(
+        "Paused",
+        Severity.WARNING,
+        "A person has paused the watchdog.",
+        _paused,
+        remedies.stay("paused by a person: `replclus resume` ends it"),
+    ),
     Situation(
         "AllSilent",
         Severity.CRITICAL,
@@ -253,6 +333,13 @@ TABLE: tuple[Situation, ...] = (
         remedies.stay("a server that speaks is not dead; `replclus init` repairs the watchdog's account"),
     ),
     Situation(
+        "PrimaryForeign",
+        Severity.CRITICAL,
+        "Where the primary was, a server of another cluster answers.",
+        _about_primary(_primary_is_foreign, lambda view: "is another server now: it does not carry this cluster's identity"),
+        remedies.leave_foreign_primary,
+    ),
+    Situation(
         "PrimaryReadOnly",
         Severity.CRITICAL,
         "The primary answers, but accepts no writes: it was restarted, or closed by hand.",
@@ -270,8 +357,15 @@ TABLE: tuple[Situation, ...] = (
         "PrimaryWriteStalled",
         Severity.CRITICAL,
         "The primary answers, but commits nothing within the deadline.",
-        _about_primary(diagnose.writes_stalled, lambda view: f"answers, but commits nothing ({view.pulse.error})"),
-        remedies.stay("it still answers and may only be slow"),
+        _about_primary(diagnose.writes_stalled, _stalled_sentence),
+        remedies.fail_over_stalled,
+    ),
+    Situation(
+        "SemiSyncOff",
+        Severity.CRITICAL,
+        "The primary acknowledges commits that no replica may have.",
+        _about_primary(_unsafe_primary, lambda view: "acknowledges commits without waiting for a replica"),
+        remedies.restore_settings,
     ),
     Situation(
         "NoCandidate",
@@ -288,11 +382,25 @@ TABLE: tuple[Situation, ...] = (
         remedies.stay("it fetches again what it lost while the primary lives"),
     ),
     Situation(
+        "TwoWriters",
+        Severity.CRITICAL,
+        "Two servers accept writes; the record's epoch says which of them may.",
+        _each_replica(_two_writers),
+        remedies.close_replica,
+    ),
+    Situation(
         "ReplicaWritable",
         Severity.CRITICAL,
         "A replica accepts writes; the record says who may.",
         _each_replica(_is_writable),
         remedies.close_replica,
+    ),
+    Situation(
+        "ForeignServer",
+        Severity.CRITICAL,
+        "Where a replica was, a server of another cluster answers.",
+        _each_replica(_is_foreign),
+        remedies.quarantine_foreign,
     ),
     Situation(
         "ReplicaErrant",
@@ -309,6 +417,13 @@ TABLE: tuple[Situation, ...] = (
         remedies.judge_and_attach,
     ),
     Situation(
+        "ReplicaSqlBroken",
+        Severity.CRITICAL,
+        "A replica cannot apply a transaction. Errors are never skipped.",
+        _each_replica(_applier_broken),
+        remedies.quarantine_broken,
+    ),
+    Situation(
         "ReplicaIoStopped",
         Severity.WARNING,
         "A replica does not receive from the primary.",
@@ -323,13 +438,27 @@ TABLE: tuple[Situation, ...] = (
         remedies.restart_replication,
     ),
     Situation(
-        "ReplicaSqlBroken",
-        Severity.CRITICAL,
-        "A replica cannot apply a transaction. Errors are never skipped.",
-        _each_replica(_applier_broken),
-        remedies.stay("errors are never skipped; rebuild the replica"),
+        "Misconfigured",
+        Severity.WARNING,
+        "A server has lost settings that it must have.",
+        _drifted,
+        remedies.restore_settings,
+    ),
+    Situation(
+        "Rebuilding",
+        Severity.WARNING,
+        "A server's data is being replaced by a copy of the cluster's.",
+        _rebuilding,
+        remedies.go_on_rebuilding,
     ),
     Situation("ReplicaDown", Severity.WARNING, "A replica does not answer.", _down, remedies.forget_absent_acker),
+    Situation(
+        "ReplicaLagging",
+        Severity.WARNING,
+        "A replica is far behind.",
+        _each_replica(_is_lagging),
+        remedies.stay("it catches up by itself"),
+    ),
     Situation(
         "Quarantined",
         Severity.WARNING,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from replclus.failover import candidates, diagnose, plan
-from replclus.failover.decision import Act, Decision, Refuse, Stay, Wait
-from replclus.failover.durability import blockers, removable_acker
+from replclus.failover.decision import Act, Decision, Refuse, Stay, Swap, Wait
+from replclus.failover.durability import blockers, removable_acker, revoked
 from replclus.failover.view import ClusterView
+from replclus.model.gtid import GtidSet
 from replclus.model.observation import Reach
+from replclus.model.record import Member
+from replclus.model.spec import Durability, OnDivergence
 
 
 def stay(why: str) -> Callable[[ClusterView, str], Decision]:
@@ -37,8 +40,11 @@ def fail_over(view: ClusterView, node: str) -> Decision:
     """Fail over: claim the epoch, fence the old primary, detach its replicas, promote the one that received most.
 
     Not if it is plain already that nobody could be promoted: a claim that ends in a refusal would detach replicas from a
-    primary that may yet come back.
+    primary that may yet come back. Nor if there were too many failovers of late: a cluster that loses one primary after the
+    other needs a person.
     """
+    if tired := too_many_failovers(view):
+        return Refuse((tired,))
     if against := blockers(view, node, fenced=True):
         return Refuse(against)
     match candidates.elect(view):
@@ -46,6 +52,31 @@ def fail_over(view: ClusterView, node: str) -> Decision:
             return Refuse(reasons)
         case candidates.Elected():
             return Act(plan.claim_failover(view, diagnose.why_failed(view)))
+
+
+def too_many_failovers(view: ClusterView) -> str | None:
+    """A sentence if the record holds as many failovers within the window as may happen without a person."""
+    spec, request = view.spec, view.record.request
+    asked = view.record.operation is not None or (request is not None and request.done is None)
+    recent = [at for at in view.record.failovers if 0 <= view.wall_s - at < spec.failovers_window_s]
+    if asked or len(recent) < spec.failovers_max:
+        return None
+    return (
+        f"{len(recent)} failovers within {spec.failovers_window_s} s are enough: find out why, then `replclus resume`,"
+        " or `replclus failover` for one more"
+    )
+
+
+def fail_over_stalled(view: ClusterView, node: str) -> Decision:
+    """Fail over once nothing was committed for `stall_s` and as long as the slowest beat of late took. Never if somebody's lock
+    is in the way."""
+    if diagnose.writes_locked(view):
+        return Stay("somebody holds a global lock: that is a person's doing, and ends with it")
+    if view.record.durability is Durability.AVAILABLE and not can_be_fenced(view, node):
+        return Refuse((f"{node} answers, and nothing proves that it will accept no write: stop it, then a replica takes over",))
+    if diagnose.stalled_for_s(view) < diagnose.stall_bound_s(view):
+        return Wait(f"{node} answers, and may only be slow", reread=everyone(view))
+    return fail_over(view, node)
 
 
 def ask_again(view: ClusterView, node: str) -> Decision:
@@ -77,19 +108,118 @@ def may_touch(view: ClusterView, node: str) -> bool:
 
 
 def close_replica(view: ClusterView, node: str) -> Decision:
-    """Make it read-only."""
-    if not may_touch(view, node):
+    """Make it read-only; fence it where commits wait, because read-only would wait behind them."""
+    facts = view.facts(node)
+    if not may_touch(view, node) or facts is None:
         return Stay(f"{node} is left alone for a moment after a failed step")
+    if facts.semi_sync.waiting:
+        return Act(plan.fence(node, f"{node} is no primary, and commits wait there that nobody may acknowledge"))
     return Act(plan.close(view, node, f"{node} is no primary and must not accept writes"))
 
 
+def put_aside(view: ClusterView, node: str, why: str) -> Decision:
+    """Quarantine, in the order that loses nothing: it acknowledges no more, another acker has all that it acknowledged, and
+    only then does it leave the record's ackers."""
+    facts, member = view.facts(node), view.record.member(node)
+    others = view.record.ackers - {node}
+    if facts is not None and node in view.record.ackers and others and view.facts(view.record.primary) is not None:
+        if not revoked(facts):
+            return Act(plan.stop_acknowledging(node, f"{node} is put aside: {why}"))
+        if view.pulse.sent_at <= view.seen(node).full_at:
+            return Stay(f"{node} is put aside when another replica has all that it acknowledged")
+    return Act(plan.quarantine(view, member, why))
+
+
 def quarantine_errant(view: ClusterView, node: str) -> Decision:
-    """Quarantine it: out of reads, elections and replication."""
+    """Put it aside, or rebuild it where the configuration says so: its own transactions are exported first."""
     facts, primary = view.facts(node), view.facts(view.record.primary)
     if facts is None or primary is None:
         return Stay(f"{node} or the primary does not answer")
     extra = diagnose.of_others(view, facts.executed.subtract(primary.executed))
-    return Act(plan.quarantine(view, view.record.member(node), f"it has transactions of its own: {extra}"))
+    return _diverged(view, view.record.member(node), extra)
+
+
+def _diverged(view: ClusterView, member: Member, extra: GtidSet) -> Decision:
+    """By the policy of the configuration."""
+    why = f"it has transactions that {view.record.primary} has not: {extra}"
+    aside = put_aside(view, member.name, why)
+    if view.spec.on_divergence is OnDivergence.QUARANTINE or not _is_quarantine(aside):
+        return aside
+    return Act(plan.begin_rebuild(view, member, why))
+
+
+def _is_quarantine(decision: Decision) -> bool:
+    return isinstance(decision, Act) and any(isinstance(action, Swap) for action in decision.plan.actions())
+
+
+def quarantine_broken(view: ClusterView, node: str) -> Decision:
+    """Put it aside with its error, which is never skipped; unless nobody else acknowledges: then it goes on doing that."""
+    facts = view.facts(node)
+    if facts is None or facts.channel is None or not view.record.member(node).admitted:
+        return Stay(f"{node} is put aside already")
+    if view.facts(view.record.primary) is None:
+        return Stay("the primary does not answer: what it received is needed")
+    if not view.record.ackers - {node}:
+        return Stay(f"nobody but {node} acknowledges commits, and it still does: rebuild it when another replica is there")
+    applier = facts.channel.applier
+    return put_aside(view, node, f"it cannot apply a transaction (error {applier.errno}: {applier.error})")
+
+
+def quarantine_foreign(view: ClusterView, node: str) -> Decision:
+    """Put it aside: whatever it is, it is not the server that was admitted."""
+    facts = view.facts(node)
+    assert facts is not None
+    return put_aside(view, node, foreign(facts.identity.cluster_id))
+
+
+def foreign(cluster_id: str | None) -> str:
+    if cluster_id:
+        return f"it belongs to another cluster ({cluster_id})"
+    return "it does not carry this cluster's identity: was it made anew?"
+
+
+def leave_foreign_primary(view: ClusterView, node: str) -> Decision:
+    """Nothing, until a person has said where the primary is: what it acknowledged may be on the server that was there."""
+    return Refuse((f"{node} is another server now: put the member back, or run `replclus failover --force` to go on without",))
+
+
+def restore_settings(view: ClusterView, node: str) -> Decision:
+    """Set them again."""
+    facts = view.facts(node)
+    if facts is None or not may_touch(view, node):
+        return Stay(f"{node} is left alone for a moment after a failed step")
+    return Act(plan.configure(node, f"{node} gets back {', '.join(facts.drift) or 'its role'}"))
+
+
+def go_on_rebuilding(view: ClusterView, node: str) -> Decision:
+    """Begin, or begin anew, in the background; when it has ended well, the server is a member again, else quarantined."""
+    member, work = view.record.member(node), view.works.get(node)
+    if work is None:
+        source, primary, facts = _donor(view, node), view.facts(view.record.primary), view.facts(node)
+        if source is None or primary is None:
+            return Stay(f"{node} is rebuilt when the primary answers")
+        if not may_touch(view, node):
+            return Stay(f"{node} is left alone for a moment after a failed step")
+        known = facts is not None and not view.stranger(facts)
+        extra = facts.received.beyond(primary.executed) if facts is not None and known else None
+        return Act(plan.seed(node, source, extra or None))
+    if not work.ended:
+        return Stay(f"{node} is being rebuilt: {work.what}")
+    if work.ok:
+        return Act(plan.end_rebuild(view, member, work))
+    return Act(plan.quarantine(view, member, f"its rebuild failed: {work.what}"))
+
+
+def _donor(view: ClusterView, node: str) -> str | None:
+    """A replica that is up to date, so that the primary is spared; else the primary."""
+    primary = view.facts(view.record.primary)
+    if primary is None:
+        return None
+    for member, facts in view.serving_replicas():
+        healthy = facts.channel is not None and facts.channel.receiver.connected and facts.channel.applier.running
+        if healthy and member.name != node and view.follows(facts, view.record.primary):
+            return member.name
+    return view.record.primary
 
 
 def judge_and_attach(view: ClusterView, node: str) -> Decision:
@@ -102,14 +232,6 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
         return Stay(f"{node} is judged when the primary answers")
     if not may_touch(view, node):
         return Stay(f"{node} is left alone for a moment after a failed step")
-    if view.stranger(facts):
-        other = facts.identity.cluster_id
-        why = (
-            f"it belongs to another cluster ({other})"
-            if other
-            else "it does not carry this cluster's identity: was it made anew?"
-        )
-        return Act(plan.quarantine(view, view.record.member(node), why))
     if primary.executed.contains(facts.received):
         return Act(plan.follow(view, view.record.member(node)))
     if view.primary.full_at < view.seen(node).full_at:
@@ -117,8 +239,7 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
     extra = facts.received.subtract(primary.executed)
     if not diagnose.of_others(view, extra) and primary.semi_sync.waiting:
         return Stay(f"{node} has what {view.record.primary} is still committing: it is judged when that is done")
-    why = f"it has transactions that {view.record.primary} has not: {extra}"
-    return Act(plan.quarantine(view, view.record.member(node), why))
+    return _diverged(view, view.record.member(node), extra)
 
 
 def restart_replication(view: ClusterView, node: str) -> Decision:

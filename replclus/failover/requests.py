@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import assert_never
 
 from replclus.failover import candidates, diagnose, plan
-from replclus.failover.decision import Act, Decision
+from replclus.failover.decision import Act, Action, Decision, Swap, Wait
 from replclus.failover.durability import blockers, old_primary_fenced
-from replclus.failover.remedies import can_be_fenced
-from replclus.failover.view import ClusterView
+from replclus.failover.remedies import can_be_fenced, put_aside
+from replclus.failover.view import ClusterView, lag_ms
 from replclus.model.record import Member, MemberState, Request, RequestKind
 
 LAG_MS_MAX = 10_000
 """A switchover target may be this far behind when it begins; the drain then has its own bound."""
+CONNECTING_S = 2.0
+"""A target that is just connecting to the primary is waited for so long."""
 
 
 def consider(view: ClusterView, request: Request) -> Decision:
@@ -27,6 +29,12 @@ def consider(view: ClusterView, request: Request) -> Decision:
             return _drain(view, request)
         case RequestKind.UNDRAIN:
             return _undrain(view, request)
+        case RequestKind.REBUILD:
+            return _rebuild(view, request)
+        case RequestKind.PAUSE:
+            return _pause(view, paused=True)
+        case RequestKind.RESUME:
+            return _pause(view, paused=False)
         case never:
             assert_never(never)
 
@@ -44,9 +52,25 @@ def _switchover(view: ClusterView, request: Request) -> Decision:
     target = request.to or _best_target(view)
     if target is None:
         return _no(view, "no replica is fit to take over")
+    if soon := _soon_known(view, target):
+        return soon
     if reason := _unfit_target(view, target):
         return _no(view, reason)
     return Act(plan.claim_switchover(view, target))
+
+
+def _soon_known(view: ClusterView, target: str) -> Wait | None:
+    """A target that was not looked at lately is looked at first, and one that is just connecting gets a moment for it."""
+    if target not in [member.name for member in view.record.replicas]:
+        return None
+    seen, facts = view.seen(target), view.facts(target)
+    if view.now - seen.full_at > view.spec.timings.tick_s and seen.answered:
+        return Wait(f"looking at {target}", reread=(target,))
+    receiver = facts.channel.receiver if facts is not None and facts.channel is not None else None
+    connecting = receiver is not None and receiver.running and not receiver.connected
+    if connecting and view.now - view.remembered(target).fed_at < CONNECTING_S:
+        return Wait(f"{target} is connecting to {view.record.primary}", reread=(target,))
+    return None
 
 
 def _best_target(view: ClusterView) -> str | None:
@@ -129,6 +153,40 @@ def _undrain(view: ClusterView, request: Request) -> Decision:
     return Act(plan.change_state(view, member, MemberState.ACTIVE, f"{member.name} takes reads again"))
 
 
+def _rebuild(view: ClusterView, request: Request) -> Decision:
+    """Whatever state it is in: its extra transactions are exported, its data is replaced."""
+    member = _member(view, request)
+    if member is None:
+        return _no(view, _unknown(view, request))
+    if member.name == view.record.primary:
+        return _no(view, f"{member.name} is the primary, from which the others are rebuilt: `replclus switchover` first")
+    if member.state is MemberState.REBUILDING:
+        return _no(view, f"{member.name} is being rebuilt already")
+    facts = view.facts(member.name)
+    if facts is not None and view.stranger(facts) and facts.identity.cluster_id:
+        return _no(view, f"{member.name} belongs to another cluster ({facts.identity.cluster_id}), so it is not touched")
+    if view.facts(view.record.primary) is None:
+        return _no(view, f"{view.record.primary} does not answer, so there is nothing to rebuild {member.name} from")
+    acknowledging = view.record.ackers & set(diagnose.witnesses(view).feeding)
+    if acknowledging == {member.name} and not request.force:
+        return _no(view, f"nobody but {member.name} acknowledges commits, so all writes would wait: --force accepts that")
+    step = put_aside(view, member.name, "a person asked for it")
+    if not any(isinstance(action, Swap) for action in _actions(step)):
+        return step
+    return Act(plan.begin_rebuild(view, member, "a person asked for it"))
+
+
+def _actions(decision: Decision) -> tuple[Action, ...]:
+    return decision.plan.actions() if isinstance(decision, Act) else ()
+
+
+def _pause(view: ClusterView, *, paused: bool) -> Decision:
+    if view.record.paused == paused and not (view.record.failovers and not paused):
+        return Act(plan.answer(view, "the watchdog is paused already" if paused else "the watchdog is not paused", done=True))
+    what = "the watchdog is paused: it repairs nothing and nobody takes over" if paused else "the watchdog goes on"
+    return Act(plan.pause(view, paused=paused, what=what))
+
+
 def _member(view: ClusterView, request: Request) -> Member | None:
     return next((member for member in view.record.members if member.name == request.to), None)
 
@@ -157,13 +215,3 @@ def _rejoin(view: ClusterView, request: Request) -> Decision:
         seen = view.seen(member.name)
         return _no(view, f"{member.name} does not answer ({seen.error or seen.reach.value}): start it first")
     return Act(plan.readmit(view, member))
-
-
-def lag_ms(view: ClusterView, node: str) -> int | None:
-    """Newest beat seen anywhere minus the beat that `node` has applied; None if it has none, or no longer answers."""
-    facts = view.facts(node)
-    if facts is None or facts.pulse is None:
-        return None
-    everyone = (view.seen(member.name).facts for member in view.record.members)
-    beats = [seen.pulse.beat for seen in everyone if seen is not None and seen.pulse is not None]
-    return max(0, max(beats) - facts.pulse.beat)

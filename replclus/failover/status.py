@@ -9,8 +9,8 @@ from replclus.failover import candidates
 from replclus.failover.durability import blockers
 from replclus.failover.problems import Problem, find_problems
 from replclus.failover.remedies import can_be_fenced
-from replclus.failover.requests import lag_ms, serving
-from replclus.failover.view import ClusterView
+from replclus.failover.requests import serving
+from replclus.failover.view import ClusterView, lag_ms
 from replclus.model.record import Member, MemberState
 from replclus.model.spec import Durability
 from replclus.model.topology import Role, Topology, TopologyNode

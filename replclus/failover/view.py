@@ -19,11 +19,16 @@ class PulseHealth:
 
     `committed_at` is when the latest beat was acknowledged; `failing_since` when the first beat of an unbroken row of
     failures was sent, None while all is well. While the primary is being changed no beats are sent, and both are unknown.
+    `sent_at` is when that latest beat was sent, `pending_since` when the one was that is on its way, None while none is.
+    `slowest_s` is how long the slowest beat that came through of late took.
     """
 
     committed_at: float = NEVER
+    sent_at: float = NEVER
+    pending_since: float | None = None
     failing_since: float | None = None
     error: str = ""
+    slowest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +37,35 @@ class NodeHistory:
 
     `silent_since`: when the first of an unbroken row of failed probes was sent, None if the last one succeeded.
     `highest_received`: the union of every position it ever reported. `not_before`: no remedy for this node before then,
-    because the last one failed.
+    because the last one failed. `fed_at`: when it last showed that its receiver had got something, an event or a heartbeat.
     """
 
     silent_since: float | None = None
     highest_received: GtidSet | None = None
     not_before: float = NEVER
+    fed_at: float = NEVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A rebuild that this watchdog runs in the background. `ok` and `what` mean something once it has ended.
+
+    `server_id` and `uuid` are the server's identity afterwards.
+    """
+
+    ended: bool = False
+    ok: bool = False
+    what: str = ""
+    server_id: int = 0
+    uuid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
-    """One moment of a cluster. `operation_since` is when this watchdog first saw the record's present operation."""
+    """One moment of a cluster. `operation_since` is when this watchdog first saw the record's present operation.
+
+    `wall_s` is the time of day in seconds, for `record.failovers` only. `works` are the rebuilds in the background.
+    """
 
     spec: ClusterSpec
     record: ClusterRecord
@@ -51,6 +74,8 @@ class ClusterView:
     pulse: PulseHealth = field(default_factory=PulseHealth)
     history: Mapping[str, NodeHistory] = field(default_factory=dict)
     operation_since: float = NEVER
+    wall_s: int = 0
+    works: Mapping[str, Work] = field(default_factory=dict)
 
     def seen(self, name: str) -> Observation:
         """The latest news of `name`; an eternally silent node if there never was any."""
@@ -94,3 +119,13 @@ class ClusterView:
         member = self.record.member(source)
         channel = facts.channel
         return channel is not None and (channel.source_host, channel.source_port) == (member.host, member.port)
+
+
+def lag_ms(view: ClusterView, node: str) -> int | None:
+    """Newest beat seen anywhere minus the beat that `node` has applied; None if it has none, or no longer answers."""
+    facts = view.facts(node)
+    if facts is None or facts.pulse is None:
+        return None
+    everyone = (view.seen(member.name).facts for member in view.record.members)
+    beats = [seen.pulse.beat for seen in everyone if seen is not None and seen.pulse is not None]
+    return max(0, max(beats) - facts.pulse.beat)

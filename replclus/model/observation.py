@@ -57,13 +57,15 @@ class Identity:
 class Receiver:
     """The thread that fetches from the source (IO thread, receiver).
 
-    `running` is its switch (it may still be trying to connect); `connected` means that a source is feeding it now.
+    `running` is its switch (it may still be trying to connect); `connected` means that it believes a source to be there.
+    `heartbeats` counts those that came, since the server started or its source changed.
     """
 
     running: bool
     connected: bool
     errno: int = 0
     error: str = ""
+    heartbeats: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class Facts:
 
     `executed` is what the server has applied and written to its binlog; `received` is that plus what it has fetched and
     not yet applied, so `received` always contains `executed`. `channel` is None where no source is configured.
+    `locked` says that a commit waits for somebody's global lock; `drift` names settings that are not as they must be.
     """
 
     identity: Identity
@@ -115,6 +118,8 @@ class Facts:
     channel: Channel | None = None
     semi_sync: SemiSync = SemiSync()
     pulse: PulseRow | None = None
+    locked: bool = False
+    drift: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

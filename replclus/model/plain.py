@@ -34,6 +34,10 @@ def tables(doc: Doc, key: str) -> list[Doc]:
     return [table(value) for value in _list(doc, key)]
 
 
+def wholes(doc: Doc, key: str) -> tuple[int, ...]:
+    return tuple(whole({key: value}, key) for value in _list(doc, key))
+
+
 def texts(doc: Doc, key: str) -> list[str]:
     return [text({key: value}, key) for value in _list(doc, key)]
 

@@ -14,7 +14,12 @@ from replclus.errors import Damaged, StoreError
 from replclus.model import plain
 from replclus.model.spec import Durability, Flavour
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 lacked `failovers`."""
+
+
+FAILOVERS_KEPT = 20
+"""So many times of failovers stay in the record; no bound on their number may be larger."""
 
 
 class OperationKind(StrEnum):
@@ -54,18 +59,23 @@ class Operation:
 class MemberState(StrEnum):
     """JOINING: described, not admitted yet. It serves nobody, and whoever brings it in may still empty it and begin again.
 
-    DRAINING: takes part in everything but reads, because a person wants to work on it.
+    DRAINING: takes part in everything but reads, because a person wants to work on it. REBUILDING: its data is being
+    replaced by a copy of the cluster's; it takes part in nothing until that has ended.
     """
 
     JOINING = "joining"
     ACTIVE = "active"
     DRAINING = "draining"
     QUARANTINED = "quarantined"
+    REBUILDING = "rebuilding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """An admitted server and the identity it was admitted with. `uuid` is None on MariaDB. `why` explains a quarantine."""
+    """An admitted server and the identity it was admitted with.
+
+    `uuid` is None on MariaDB. `why` explains a quarantine or a rebuild.
+    """
 
     name: str
     host: str
@@ -87,6 +97,9 @@ class RequestKind(StrEnum):
     REJOIN = "rejoin"
     DRAIN = "drain"
     UNDRAIN = "undrain"
+    REBUILD = "rebuild"
+    PAUSE = "pause"
+    RESUME = "resume"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +120,8 @@ class ClusterRecord:
 
     `version` counts every change, `epoch` only changes of the primary. `ackers` are the replicas that may acknowledge a
     semi-synchronous commit: nobody outside it may, so an acker is added here before it is attached and removed only
-    after what it acknowledged is known to be elsewhere too.
+    after what it acknowledged is known to be elsewhere too. `failovers` are the times of the newest failovers that nobody
+    asked for, in seconds of the wall clock, oldest first.
     """
 
     version: int
@@ -122,6 +136,7 @@ class ClusterRecord:
     operation: Operation | None = None
     request: Request | None = None
     paused: bool = False
+    failovers: tuple[int, ...] = ()
 
     def member(self, name: str) -> Member:
         """KeyError if there is no such member."""
@@ -181,6 +196,7 @@ def _record(doc: plain.Doc) -> ClusterRecord:
         operation=None if operation is None else _operation(plain.table(operation)),
         request=None if request is None else _request(plain.table(request)),
         paused=plain.flag(doc, "paused"),
+        failovers=plain.wholes(doc, "failovers") if "failovers" in doc else (),
     )
 
 

@@ -19,6 +19,13 @@ class Durability(StrEnum):
     AVAILABLE = "available"
 
 
+class OnDivergence(StrEnum):
+    """What is done with a member that has transactions of its own. They are exported before anything is overwritten."""
+
+    QUARANTINE = "quarantine"
+    REBUILD = "rebuild"
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A password that does not print itself."""
@@ -88,23 +95,31 @@ class Timings:
     connect_timeout_s: float = 1.0
     probe_timeout_s: float = 1.0
     pulse_deadline_s: float = 1.5
+    # A replica whose receiver brought neither an event nor a heartbeat for this long is not fed any more.
+    starve_s: float = 1.0
+    # A primary that answers and commits nothing for this long, beyond what its slowest beat of late took, has failed.
+    stall_s: float = 2.5
     routing_ttl_s: float = 5.0
     # The four the servers would otherwise default to 60 s or worse.
     replica_net_timeout_s: int = 2
-    heartbeat_period_s: float = 0.5
+    heartbeat_period_s: float = 0.3
     connect_retry_s: int = 1
     connect_retry_count: int = 86400
     # Bounds of the steps of a plan.
     step_timeout_s: float = 5.0
     read_only_deadline_s: float = 0.5
     drain_timeout_s: float = 30.0
+    salvage_timeout_s: float = 5.0
     # How long a replica may be away before it is no longer counted among those who acknowledge commits.
     acker_grace_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
-    """A whole cluster. `nodes` keep the order of the file; names, `host:port` pairs and sockets are unique."""
+    """A whole cluster. `nodes` keep the order of the file; names, `host:port` pairs and sockets are unique.
+
+    At most `failovers_max` failovers within `failovers_window_s` seconds happen without a person.
+    """
 
     name: str
     nodes: tuple[NodeSpec, ...]
@@ -112,6 +127,9 @@ class ClusterSpec:
     admin: Account | None = None
     app: AppAccount | None = None
     state_dir: Path = Path(".replclus")
+    on_divergence: OnDivergence = OnDivergence.QUARANTINE
+    failovers_max: int = 3
+    failovers_window_s: int = 600
     timings: Timings = field(default_factory=Timings)
 
     def node(self, name: str) -> NodeSpec:

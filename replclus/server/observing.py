@@ -7,8 +7,8 @@ from dataclasses import replace
 from pymysql.constants import ER
 
 from replclus.dialect import Dialect, Row, Statement
-from replclus.dialect.base import READ_CLUSTER_ID, READ_PULSE, read_pulse
-from replclus.model.observation import Facts, Identity
+from replclus.dialect.base import BEATS_UNDERWAY, READ_CLUSTER_ID, READ_PULSE, read_pulse
+from replclus.model.observation import Facts, Identity, Reach
 from replclus.model.topology import PulseRow
 from replclus.server.session import Failure, Session
 
@@ -53,4 +53,24 @@ def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
     if row is None:
         bare = dialect.full_probe(pulse=False)[2]
         row = {**session.rows(bare)[0], "cluster_id": cluster_id(session)}
-    return dialect.facts(identity, link_rows, semi_sync_rows, row)
+    facts = dialect.facts(identity, link_rows, semi_sync_rows, row)
+    if facts.channel is not None and (statement := dialect.heartbeats()) is not None:
+        receiver = replace(facts.channel.receiver, heartbeats=_heartbeats(session, statement))
+        facts = replace(facts, channel=replace(facts.channel, receiver=receiver))
+    return replace(facts, locked=_locked(session)) if facts.writable else facts
+
+
+def _heartbeats(session: Session, statement: Statement) -> int:
+    """0 where our account may not ask, as in clusters made before it was needed: then only events show that it is fed."""
+    try:
+        return int(session.rows(statement)[0]["heartbeats"])
+    except Failure as failure:
+        if failure.reach is not Reach.DENIED:
+            raise
+        return 0
+
+
+def _locked(session: Session) -> bool:
+    """Does every beat that is under way wait for a lock? One that hangs in its commit may be what others wait for."""
+    row = session.rows(BEATS_UNDERWAY)[0]
+    return int(row["beats"]) > 0 and int(row["beats"]) == int(row["locked"])

@@ -17,7 +17,7 @@ from replclus.model.gtid import GtidSet
 from replclus.model.observation import Identity, Observation, Reach
 from replclus.model.spec import Account, Durability, NodeSpec, Timings
 from replclus.model.topology import PulseRow
-from replclus.server import observing, replicating, writing
+from replclus.server import observing, replicating, settings, writing
 from replclus.server.line import Audit, Line
 from replclus.server.session import Failure
 
@@ -116,6 +116,10 @@ class Server:
             full_at=float("-inf") if previous is None else previous.full_at,
         )
 
+    def drift(self, durability: Durability, timings: Timings) -> tuple[str, ...]:
+        """Names of the settings that can be changed while the server runs, and are not as they must be."""
+        return settings.drift(self._line, durability, timings)
+
     def variables(self) -> dict[str, str]:
         """SHOW GLOBAL VARIABLES, names in lower case."""
         return {str(row["Variable_name"]).lower(): str(row["Value"]) for row in self._line.read(VARIABLES)}
@@ -175,6 +179,13 @@ class Server:
         if durability is Durability.AVAILABLE:
             replicating.refuse_waiters(self._line)
         self._line.do(*dialect.source_role(durability))
+
+    def restore_settings(self, durability: Durability, timings: Timings) -> None:
+        """Give it back what `drift` names, and the semi-sync side that a primary must have if it is open for writes.
+
+        Never anything that makes a waiting commit answer OK: semi-sync is only switched on.
+        """
+        settings.restore(self._line, durability, timings)
 
     def open_for_writes(self) -> None:
         """Clients may write from here on."""

@@ -30,7 +30,7 @@ class Board:
         with self._changed:
             before = self._observations.get(seen.node)
             self._observations[seen.node] = seen
-            self._history[seen.node] = _remember(self._history.get(seen.node, NodeHistory()), seen, asked_at)
+            self._history[seen.node] = _remember(self._history.get(seen.node, NodeHistory()), before, seen, asked_at)
             changed = before is None or before.reach is not seen.reach or before.process_alive is not seen.process_alive
             self._alarm = self._alarm or changed
             self._changed.notify_all()
@@ -80,11 +80,26 @@ class Board:
             self._backoff_s.pop(name, None)
 
 
-def _remember(history: NodeHistory, seen: Observation, asked_at: float) -> NodeHistory:
+def _remember(history: NodeHistory, before: Observation | None, seen: Observation, asked_at: float) -> NodeHistory:
     silent_since = None if seen.reach.alive else (asked_at if history.silent_since is None else history.silent_since)
     highest = history.highest_received
     if seen.facts is not None and seen.answered:
         received = seen.facts.received
         if highest is None or received.contains(highest):
             highest = received
-    return replace(history, silent_since=silent_since, highest_received=highest)
+    fed_at = seen.full_at if _was_fed(before, seen) else history.fed_at
+    return replace(history, silent_since=silent_since, highest_received=highest, fed_at=fed_at)
+
+
+def _was_fed(before: Observation | None, seen: Observation) -> bool:
+    """Did its receiver get something since the look before? One that was not seen just before gets the benefit of the doubt."""
+    if not seen.answered or seen.facts is None or (before is not None and seen.full_at == before.full_at):
+        return False
+    if before is None or not before.answered or before.facts is None:
+        return True
+    one, other = before.facts.channel, seen.facts.channel
+    if one is None or other is None:
+        return True
+    same_source = (one.source_host, one.source_port) == (other.source_host, other.source_port)
+    quiet = one.receiver.heartbeats == other.receiver.heartbeats and before.facts.received == seen.facts.received
+    return not (same_source and quiet and one.receiver.running)

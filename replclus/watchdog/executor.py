@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from replclus.errors import ExecutionFailed, ReplclusError
-from replclus.events import RecordChanged, Report, StepDone, StepFailed, StepStarted
+from replclus.events import Progress, RecordChanged, Report, StepDone, StepFailed, StepStarted
 from replclus.failover.decision import (
     Action,
     CloseForWrites,
+    Configure,
     Detach,
     Fence,
     Follow,
@@ -20,6 +21,8 @@ from replclus.failover.decision import (
     Plan,
     Promote,
     Publish,
+    Salvage,
+    Seed,
     StopReceiving,
     Swap,
     Together,
@@ -34,6 +37,7 @@ from replclus.store import Lock, Store
 from replclus.watchdog.board import Board
 from replclus.watchdog.hands import Hands
 from replclus.watchdog.pulse import BeatClock, pulse_row
+from replclus.watchdog.restoring import Restorer, Workers
 
 CAUGHT_UP_POLL_S = 0.01
 
@@ -51,6 +55,8 @@ class Executor:
     report: Report
     topology: Callable[[ClusterRecord], Topology]
     pool: ThreadPoolExecutor
+    workers: Workers
+    restorer: Restorer | None = None
     clock: Callable[[], float] = time.monotonic
 
     def run(self, plan: Plan, record: ClusterRecord) -> ClusterRecord:
@@ -151,10 +157,23 @@ class Executor:
             case Detach(node):
                 with hands.server(node) as server:
                     server.detach()
+            case Configure(node):
+                with hands.server(node) as server:
+                    server.restore_settings(record.durability, self.spec.timings)
+            case Salvage(node, source, timeout_s):
+                self._salvage(node, source, timeout_s, record)
+            case Seed(node, source, extra):
+                self.workers.begin(record, node, source, extra)
             case Swap():
                 raise AssertionError("the record is never changed beside other actions")
             case never:
                 assert_never(never)
+
+    def _salvage(self, node: str, source: str, timeout_s: float, record: ClusterRecord) -> None:
+        if self.restorer is None:
+            raise ExecutionFailed("Salvage", source, "this process cannot read the files of servers")
+        done = self.restorer.salvage(record, node, source, timeout_s)
+        self.report(Progress(what=done.sentence, node=node))
 
     def _wait_caught_up(self, node: str, source: str, timeout_s: float) -> None:
         with self.hands.server(source) as server:

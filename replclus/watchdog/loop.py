@@ -17,7 +17,7 @@ from replclus.failover.diagnose import doubted_since
 from replclus.failover.problems import Problem, find_problems
 from replclus.failover.status import routing_map
 from replclus.failover.view import NEVER, ClusterView
-from replclus.model.record import ClusterRecord, Phase
+from replclus.model.record import ClusterRecord, MemberState, Phase
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
 from replclus.store import Lock, Store
@@ -28,6 +28,7 @@ from replclus.watchdog.hands import Hands
 from replclus.watchdog.journal import Journal
 from replclus.watchdog.prober import Prober
 from replclus.watchdog.pulse import BeatClock, Pulse
+from replclus.watchdog.restoring import Restorer, Workers
 
 REREAD_S_MAX = 0.25
 """How long the loop waits for servers that it asked again. A hung one is not waited for longer."""
@@ -46,7 +47,10 @@ class _Doubt:
 
 
 class Watchdog:
-    """The night shift of one cluster, good for one `run`. `report` is called from several threads, one event at a time."""
+    """The night shift of one cluster, good for one `run`. `report` is called from several threads, one event at a time.
+
+    Without a `restorer` nothing can be rebuilt or salvaged, and whoever asks is told so.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,8 @@ class Watchdog:
         secrets: Secrets,
         report: Report,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        restorer: Restorer | None = None,
     ) -> None:
         self._spec = spec
         self._store = store
@@ -63,6 +69,9 @@ class Watchdog:
         self._journal = Journal(store, report)
         self._report = self._journal.tell
         self._board = Board(clock)
+        self._wall = wall
+        self._restorer = restorer
+        self._workers = Workers(restorer, self._board, self._report)
         self._beats = BeatClock(clock=clock)
         self._problems: dict[tuple[str, str | None], Problem] = {}
         self._said: tuple[str, str] = ("", "")
@@ -83,7 +92,8 @@ class Watchdog:
             stack.callback(self._journal.stop)
             timings = self._spec.timings
             probers = {
-                node.name: Prober(node, self._secrets.watchdog, timings, self._board, self._clock) for node in self._spec.nodes
+                node.name: Prober(node, self._secrets.watchdog, timings, record.durability, self._board, self._clock)
+                for node in self._spec.nodes
             }
             pulse = Pulse(self._secrets.watchdog, timings, self._board, self._beats, self._clock)
             hands = Hands(self._spec, self._secrets, self._clock)
@@ -95,6 +105,7 @@ class Watchdog:
             for prober in probers.values():
                 stack.callback(prober.stop)
                 prober.start()
+            stack.callback(self._workers.stop)
             executor = self._executor(lock, hands, pool)
             self._first_look(probers)
             while not stop.is_set():
@@ -114,6 +125,8 @@ class Watchdog:
             report=self._report,
             topology=self._topology,
             pool=pool,
+            workers=self._workers,
+            restorer=self._restorer,
             clock=self._clock,
         )
 
@@ -172,6 +185,8 @@ class Watchdog:
             pulse=pulse.health,
             history=history,
             operation_since=self._operation_since,
+            wall_s=int(self._wall()),
+            works=self._workers.works(member.name for member in record.members if member.state is MemberState.REBUILDING),
         )
 
     def _note_operation(self, record: ClusterRecord, since: float) -> None:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from replclus.errors import HostError
+from replclus.errors import HostError, ServerError
 from replclus.model.observation import Observation
-from replclus.model.spec import Account, NodeSpec, Timings
+from replclus.model.spec import Account, Durability, NodeSpec, Timings
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 from replclus.watchdog.board import Board
@@ -27,6 +27,10 @@ def with_word_of_host(seen: Observation, node: NodeSpec) -> Observation:
         return seen
 
 
+SETTINGS_EVERY_S = 2.0
+"""How often the settings are compared with what they must be."""
+
+
 class Prober(threading.Thread):
     """Asks one server how it is: a small question every tick, the whole story now and then, or when `ask` is called."""
 
@@ -35,6 +39,7 @@ class Prober(threading.Thread):
         node: NodeSpec,
         account: Account,
         timings: Timings,
+        durability: Durability,
         board: Board,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,6 +55,9 @@ class Prober(threading.Thread):
             connect_timeout_s=timings.connect_timeout_s,
             timeout_s=timings.probe_timeout_s,
         )
+        self._durability = durability
+        self._checked_at = float("-inf")
+        self._drift: tuple[str, ...] = ()
         self._wake = threading.Event()
         self._full_wanted = True
         self._stopping = False
@@ -77,6 +85,19 @@ class Prober(threading.Thread):
         overdue = previous is None or asked_at - previous.full_at >= self._timings.full_probe_every_s
         full, self._full_wanted = self._full_wanted or overdue, False
         seen = self._server.observe(previous, full=full)
-        seen = with_word_of_host(seen, self._node)
+        seen = with_word_of_host(self._with_drift(seen), self._node)
         self._board.put(seen, asked_at=asked_at)
         return seen
+
+    def _with_drift(self, seen: Observation) -> Observation:
+        """The settings are looked at less often: nothing depends on them at once."""
+        if not seen.answered or seen.facts is None:
+            return seen
+        if seen.at - self._checked_at >= SETTINGS_EVERY_S:
+            self._checked_at = seen.at
+            try:
+                self._drift = self._server.drift(self._durability, self._timings)
+            except ServerError:
+                # The next look says what is wrong with the server.
+                self._drift = ()
+        return replace(seen, facts=replace(seen.facts, drift=self._drift))

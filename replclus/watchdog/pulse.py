@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replclus.errors import ServerError
 from replclus.failover.view import PulseHealth
@@ -46,6 +47,8 @@ class Aim:
     topology: Topology
 
 
+SLOWEST_OVER_S = 10.0
+"""How far back the slowest beat is remembered."""
 OUTCOME_AGE_S = 24 * 3600
 OUTCOME_ROWS_MAX = 1000
 PURGE_EVERY_S = 600.0
@@ -74,6 +77,8 @@ class Pulse(threading.Thread):
         self._aim: Aim | None = None
         self._server: Server | None = None
         self._health = PulseHealth()
+        self._pending_since: float | None = None
+        self._slow: deque[tuple[float, float]] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -81,12 +86,16 @@ class Pulse(threading.Thread):
 
     @property
     def health(self) -> PulseHealth:
-        return self._health
+        with self._lock:
+            since = self._clock() - SLOWEST_OVER_S
+            slowest = max((took for at, took in self._slow if at >= since), default=0.0)
+            return replace(self._health, pending_since=self._pending_since, slowest_s=slowest)
 
     def aim(self, node: NodeSpec, topology: Topology) -> None:
         with self._lock:
             if self._aim is None or self._aim.node != node:
                 self._health = PulseHealth()
+                self._slow.clear()
                 self._drop_server()
             self._aim = Aim(node, topology)
 
@@ -95,6 +104,7 @@ class Pulse(threading.Thread):
         with self._lock:
             self._aim = None
             self._health = PulseHealth()
+            self._pending_since = None
             self._drop_server()
 
     def stop(self) -> None:
@@ -119,7 +129,7 @@ class Pulse(threading.Thread):
             if self._server is None:
                 self._server = self._connect(aim.node)
             server = self._server
-        sent_at = self._clock()
+            sent_at = self._pending_since = self._clock()
         try:
             server.beat(pulse_row(aim.topology, self._beats.next(), self._timings), self._timings.pulse_deadline_s)
             if sent_at - self._purged_at > PURGE_EVERY_S:
@@ -130,7 +140,9 @@ class Pulse(threading.Thread):
         else:
             with self._lock:
                 if self._aim is not None and self._aim.node == aim.node:
-                    self._health = PulseHealth(committed_at=self._clock())
+                    now, self._pending_since = self._clock(), None
+                    self._health = PulseHealth(committed_at=now, sent_at=sent_at)
+                    self._note_slow(now, now - sent_at)
 
     def _failed(self, aim: Aim, sent_at: float, why: str) -> None:
         with self._lock:
@@ -138,9 +150,18 @@ class Pulse(threading.Thread):
                 return
             first = self._health.failing_since is None
             since = sent_at if self._health.failing_since is None else self._health.failing_since
-            self._health = PulseHealth(committed_at=self._health.committed_at, failing_since=since, error=why)
+            self._pending_since = None
+            self._health = replace(self._health, failing_since=since, error=why)
         if first:
             self._board.ring()
+
+    def _note_slow(self, at: float, took_s: float) -> None:
+        """Kept so that the first is the slowest, and what is too old to matter is gone."""
+        while self._slow and (self._slow[-1][1] <= took_s):
+            self._slow.pop()
+        self._slow.append((at, took_s))
+        while self._slow[0][0] < at - SLOWEST_OVER_S:
+            self._slow.popleft()
 
     def _connect(self, node: NodeSpec) -> Server:
         timings = self._timings

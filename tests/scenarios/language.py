@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from replclus.failover.decision import Act, Action, Decision, Follow, Swap, Together, WaitCaughtUp
-from replclus.failover.view import ClusterView, NodeHistory, PulseHealth
+from replclus.failover.decision import Act, Action, Decision, Follow, Salvage, Seed, Swap, Together, WaitCaughtUp
+from replclus.failover.view import ClusterView, NodeHistory, PulseHealth, Work
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Applier, Channel, Facts, Identity, Observation, Reach, Receiver, SemiSync, Version
 from replclus.model.record import (
@@ -33,10 +33,11 @@ from replclus.model.record import (
     Request,
     RequestKind,
 )
-from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec
+from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec, OnDivergence
 from replclus.model.topology import PulseRow
 
 NOW = 1000.0
+WALL_S = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def write(path: Path, scenarios: list[Scenario], decisions: list[str]) -> None:
 
 
 def position(flavour: Flavour, name: str, received: int, own: int = 0) -> GtidSet:
-    """1..received from n1, and `own` transactions that `name` originated itself."""
-    number = int(name[1:])
+    """1..received from n1, and `own` transactions that `name` originated itself, or as many of a stranger if it is negative."""
+    number = int(name[1:]) if own >= 0 else 9
+    own = abs(own)
     if flavour is Flavour.MYSQL:
         text = f"{_uuid(1)}:1-{received}" if received else ""
         return MysqlGtidSet.parse(text + (f",{_uuid(number)}:1-{own}" if own else ""))
@@ -83,18 +85,31 @@ def view(scenario: Scenario, flavour: Flavour) -> ClusterView:
     names = list(words)
     primary = record_words.get("primary", "n1")
     record = _record(record_words, names, words, primary, flavour)
-    spec = ClusterSpec(name="shop", nodes=tuple(_node(name, words[name]) for name in names))
-    failing = NOW - 0.2 if pulse_words.has("failing") else None
+    spec = ClusterSpec(
+        name="shop",
+        nodes=tuple(_node(name, words[name]) for name in names),
+        on_divergence=OnDivergence(record_words.get("divergence", "quarantine")),
+    )
+    failing = NOW - float(pulse_words.get("since", "0.2")) if pulse_words.has("failing") else None
+    late = NOW - float(pulse_words.get("since", "0.5")) if pulse_words.has("late") else None
+    committed = NOW - float(pulse_words.get("age", "0.02"))
     return ClusterView(
         spec=spec,
         record=record,
         observations={name: _observation(name, words[name], flavour) for name in names},
         now=NOW,
         pulse=PulseHealth(
-            committed_at=NOW - float(pulse_words.get("age", "0.1")), failing_since=failing, error="no commit" if failing else ""
+            committed_at=committed,
+            sent_at=committed - 0.01,
+            pending_since=late,
+            failing_since=failing,
+            error="no commit" if failing else "",
+            slowest_s=float(pulse_words.get("slowest", "0")),
         ),
         history={name: _history(name, words[name], flavour) for name in names},
         operation_since=NOW - 0.15,
+        wall_s=WALL_S,
+        works={name: work for name in names if (work := _work(words[name]))},
     )
 
 
@@ -116,10 +131,15 @@ def _render(action: Action) -> str:
             operation = record.operation
             doing = f"{operation.kind.value}/{operation.phase.value}" if operation else "nothing in progress"
             ackers = ",".join(sorted(record.ackers)) or "nobody"
-            draining = "".join(f" draining={m.name}" for m in record.members if m.state is MemberState.DRAINING)
-            return f"Swap epoch={record.epoch} primary={record.primary} ackers={ackers}{draining} ({doing})"
+            states = "".join(f" {m.state.value}={m.name}" for m in record.members if m.state is not MemberState.ACTIVE)
+            paused = " paused" if record.paused else ""
+            return f"Swap epoch={record.epoch} primary={record.primary} ackers={ackers}{states}{paused} ({doing})"
         case Follow(node, source) | WaitCaughtUp(node, source, _):
             return f"{type(action).__name__} {node} -> {source}"
+        case Salvage(node, source, _):
+            return f"Salvage {node} <- {source}"
+        case Seed(node, source, extra):
+            return f"Seed {node} <- {source}{f', exporting {extra.count()} transactions' if extra else ''}"
         case _:
             return f"{type(action).__name__} {action.node}"
 
@@ -169,12 +189,13 @@ def _record(words: _Words, names: list[str], nodes: dict[str, _Words], primary: 
         operation=_operation(words, primary, flavour),
         request=_request(words),
         paused=words.has("paused"),
+        failovers=tuple(WALL_S - int(ago) for ago in words.get("failovers").split(",") if ago),
     )
 
 
 def _member(name: str, words: _Words) -> Member:
     state = MemberState(words.get("state", "active"))
-    why = "it diverged" if state is MemberState.QUARANTINED else ""
+    why = "it diverged" if state in (MemberState.QUARANTINED, MemberState.REBUILDING) else ""
     return Member(name=name, host=f"198.18.0.{name[1:]}", port=3306, server_id=int(name[1:]), state=state, why=why)
 
 
@@ -220,7 +241,7 @@ def _observation(name: str, words: _Words, flavour: Flavour) -> Observation:
 
 def _facts(name: str, words: _Words, flavour: Flavour) -> Facts:
     received = words.number("received")
-    own = words.number("own")
+    own = words.number("own") or -words.number("alien")
     version = Version(10, 11, 19) if flavour is Flavour.MARIADB else Version(9, 7, 4)
     beat = words.number("beat", 5000)
     return Facts(
@@ -235,8 +256,15 @@ def _facts(name: str, words: _Words, flavour: Flavour) -> Facts:
         executed=position(flavour, name, words.number("applied", received), own),
         received=position(flavour, name, received, own),
         channel=_channel(words),
-        semi_sync=SemiSync(waiting=words.number("waiting"), clients=words.number("clients")),
+        semi_sync=SemiSync(
+            source_enabled=words.has("writable"),
+            source_active=words.has("writable") and not words.has("careless"),
+            waiting=words.number("waiting"),
+            clients=words.number("clients"),
+        ),
         pulse=PulseRow(beat=beat, epoch=7, primary="n1", routing_ttl_ms=5000, topology="") if beat else None,
+        locked=words.has("locked"),
+        drift=tuple(name for name in words.get("drift").split(",") if name),
     )
 
 
@@ -255,6 +283,14 @@ def _channel(words: _Words) -> Channel | None:
     )
 
 
+def _work(words: _Words) -> Work | None:
+    """`work=running`, `work=done` or `work=failed`."""
+    state = words.get("work")
+    if not state:
+        return None
+    return Work(ended=state != "running", ok=state == "done", what=f"as told, {state}", server_id=9)
+
+
 def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
     alive = next(reach for reach in Reach if reach.value in words.flags).alive
     highest = words.number("highest")
@@ -262,4 +298,5 @@ def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
         silent_since=None if alive else NOW - float(words.get("silent", "0.2")),
         highest_received=position(flavour, name, highest) if highest else None,
         not_before=NOW + 1 if words.has("resting") else float("-inf"),
+        fed_at=NOW - float(words.get("fed", "inf")),
     )

@@ -17,6 +17,8 @@ from replclus.model.topology import PulseRow
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
 SOURCE = NodeSpec(name="n1", host="127.0.0.1", port=47021)
+# Those of the time when the rows were recorded.
+RECORDED_TIMINGS = Timings(heartbeat_period_s=0.5)
 ACCOUNT = Account("replclus_repl", Secret("x"))
 
 Recording = dict[str, Any]
@@ -120,9 +122,9 @@ def test_whether_the_source_is_configured_as_we_would(recording: Recording) -> N
     link = dialect.link(recording["replica"]["link"])
     assert link is not None
     source = NodeSpec(name="n1", host="127.0.0.1", port=link.channel.source_port)
-    assert dialect.same_source(link, source, ACCOUNT, Timings())
-    assert not dialect.same_source(link, NodeSpec(name="n1", host="127.0.0.1", port=1), ACCOUNT, Timings())
-    assert not dialect.same_source(link, source, Account("other", Secret("x")), Timings())
+    assert dialect.same_source(link, source, ACCOUNT, RECORDED_TIMINGS)
+    assert not dialect.same_source(link, NodeSpec(name="n1", host="127.0.0.1", port=1), ACCOUNT, RECORDED_TIMINGS)
+    assert not dialect.same_source(link, source, Account("other", Secret("x")), RECORDED_TIMINGS)
     assert not dialect.same_source(link, source, ACCOUNT, Timings(connect_retry_s=60))
 
 

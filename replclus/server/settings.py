@@ -1,0 +1,29 @@
+"""Settings that somebody changed behind the cluster's back: found, and put right."""
+
+from __future__ import annotations
+
+from replclus.dialect import Setting
+from replclus.dialect.base import read_settings
+from replclus.model.spec import Durability, Timings
+from replclus.server.line import Line
+
+
+def drift(line: Line, durability: Durability, timings: Timings) -> tuple[str, ...]:
+    """See `Server.drift`."""
+    return tuple(setting.name for setting in _wrong(line, durability, timings))
+
+
+def restore(line: Line, durability: Durability, timings: Timings) -> None:
+    """See `Server.restore_settings`."""
+    dialect = line.dialect
+    for setting in _wrong(line, durability, timings):
+        line.do(dialect.set_global(setting, setting.value))
+    row = line.read(dialect.light_probe(pulse=False))[0]
+    if durability is Durability.LOSSLESS and dialect.writable(row) and dialect.semi_sync_installed:
+        line.do(*dialect.source_role(durability))
+
+
+def _wrong(line: Line, durability: Durability, timings: Timings) -> tuple[Setting, ...]:
+    wanted = tuple(setting for setting in line.dialect.required_settings(durability, timings) if setting.dynamic)
+    row = line.read(read_settings(tuple(setting.name for setting in wanted)))[0]
+    return tuple(setting for setting in wanted if not setting.satisfied_by(str(row[setting.name])))
