@@ -1,8 +1,8 @@
 #!/bin/bash
 # Installs what is named and missing: ops (the replclus command, in .venv/), dev (that and the tools for tests and checks),
 # mariadb, mysql (database servers), lab (what the fault lab breaks networks, disks and clocks with). For Debian 12 and 13,
-# Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
-# when everything is there. No service is ever started: only packages with the bare server programs are installed.
+# Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second when everything is there. No service is ever started: only
+# packages with the bare server programs are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -128,6 +128,8 @@ def data_disk(directory: Path, *, size_mb: int = 512) -> Iterator[Disk]:
     process.data.mkdir(mode=0o700)
     with mounted(process.data, directory / "disk.image", size_mb) as disk:
         _run("cp", "-a", f"{aside}/.", f"{process.data}/")
+        # Or else it would be lost with the power.
+        _run("sync", "-f", str(process.data))
         shutil.rmtree(aside)
         try:
             yield disk
