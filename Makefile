@@ -28,7 +28,7 @@ demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is los
 	@.venv/bin/replclus demo --flavour $(FLAVOUR)
 
 test:  ## The whole test suite, on both database families
-	@tools/setup.sh dev mariadb mysql network
+	@tools/setup.sh dev mariadb mysql lab
 	@.venv/bin/python -m pytest $(ARGS)
 
 conformance:  ## The test suites of PyMySQL, SQLAlchemy and Django on a cluster, compared with plain PyMySQL
@@ -44,12 +44,12 @@ check:  ## Lint, types, import rules and unit tests: what to run before every co
 	.venv/bin/python -m pytest -q -n 2 tests/unit tests/scenarios
 
 faults:  ## Every fault of the lab, or FAULT=N5, on both families or FLAVOUR=mysql; needs root (docs/guarantees.md)
-	@tools/setup.sh dev mariadb mysql network
+	@tools/setup.sh dev mariadb mysql lab
 	@FAULTS=$(FAULT) .venv/bin/python -m pytest -q -s tests/faults/test_faults.py \
 	  $(if $(findstring command,$(origin FLAVOUR)),-m $(FLAVOUR))
 
 campaign-partitions campaign-noise:
-	@tools/setup.sh dev mariadb mysql network
+	@tools/setup.sh dev mariadb mysql lab
 	@.venv/bin/python -m tests.faults.campaign $(@:campaign-%=%)
 
 campaign-partitions:  ## 100 random partitions of each family: does anybody accept twice? (1 h)
@@ -73,7 +73,7 @@ campaign-sessions:  ## SESSIONS=1000 random programs: do they meet the same as o
 	@SESSIONS=$(SESSIONS) .venv/bin/python -m pytest -q --timeout 7200 tests/integration/test_dbapi_differential.py
 
 deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL, iptables
-	@tools/setup.sh dev mariadb mysql network
+	@tools/setup.sh dev mariadb mysql lab
 
 mysql:  ## Put a MySQL server into .servers/mysql/, from Debian's packages
 	@tools/setup.sh mysql

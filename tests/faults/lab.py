@@ -13,8 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from replclus.config import load
@@ -57,6 +57,8 @@ class Lab:
     network: Network
     cluster: Cluster
     hosts_ours: bool
+    # What servers were given by `preparing`, taken away when the lab is destroyed.
+    belongings: ExitStack = field(default_factory=ExitStack)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,6 +96,7 @@ class Lab:
         self.network.mend_all()
         for name in self.names:
             self.cluster.kill(name)
+        self.belongings.close()
         self.cluster.store.close()
         self.network.destroy()
         self.cluster.sandbox.destroy()

@@ -164,11 +164,11 @@ class Scene:
     @contextmanager
     def played(self) -> Iterator[Sampler]:
         """Under load, with a watchdog. At the end of the `with` both have stopped, and nothing is broken any more."""
-        _make_tables(self.cluster)
         sampler = Sampler(self.cluster, self.directory)
         try:
             self.start_watchdog()
             self._eventually(self.cluster.healthy, "the cluster is healthy", PATIENCE_S)
+            _make_tables(self.cluster)
             self.load = Load(self.lab, self.directory)
             try:
                 for process in self.load.processes:
