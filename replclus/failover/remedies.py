@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 from replclus.failover import candidates, diagnose, plan
 from replclus.failover.decision import Act, Decision, Refuse, Stay, Swap, Wait
@@ -52,6 +53,8 @@ def fail_over(view: ClusterView, node: str) -> Decision:
             return Refuse(reasons)
         case candidates.Elected():
             return Act(plan.claim_failover(view, diagnose.why_failed(view)))
+        case never:
+            assert_never(never)
 
 
 def too_many_failovers(view: ClusterView) -> str | None:
