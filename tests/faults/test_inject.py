@@ -296,7 +296,7 @@ def timed(fresh_server: RunningServer, tmp_path: Path) -> Iterator[tuple[Running
     yield fresh_server, clock
     fresh_server.process.kill()
     remove_left_overs()
-    assert not list(Path("/dev/shm").glob(f"*faketime*_{number}"))
+    assert not list(Path("/dev/shm").glob(f"*faketime*_{number}"))  # noqa: S108 - where the library puts it
 
 
 def offset_s(server: RunningServer) -> float:
