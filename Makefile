@@ -28,7 +28,7 @@ demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is los
 	@.venv/bin/replclus demo --flavour $(FLAVOUR)
 
 test:  ## The whole test suite, on both database families
-	@tools/setup.sh dev mariadb mysql lab
+	@tools/setup.sh dev mariadb mariadb-tools mysql lab
 	@.venv/bin/python -m pytest $(ARGS)
 
 conformance:  ## The test suites of PyMySQL, SQLAlchemy and Django on a cluster, compared with plain PyMySQL
@@ -72,8 +72,8 @@ campaign-sessions:  ## SESSIONS=1000 random programs: do they meet the same as o
 	@tools/setup.sh dev mariadb mysql
 	@SESSIONS=$(SESSIONS) .venv/bin/python -m pytest -q --timeout 7200 tests/integration/test_dbapi_differential.py
 
-deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL, iptables
-	@tools/setup.sh dev mariadb mysql lab
+deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL, and the tools of the tests
+	@tools/setup.sh dev mariadb mariadb-tools mysql lab
 
 mysql:  ## Put a MySQL server into .servers/mysql/, from Debian's packages
 	@tools/setup.sh mysql

@@ -19,7 +19,7 @@ from replclus.sandbox.template import copy_template, template
 from replclus.server.binaries import ServerBinary, find_server_binary
 from replclus.server.process import LocalProcess, StartReport
 
-REPLICAS_MAX = 15
+REPLICAS_MAX = 16
 # Makes a directory a sandbox: nothing without it is ever removed.
 _MARKER = ".replclus-sandbox"
 
