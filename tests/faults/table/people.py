@@ -10,9 +10,7 @@ from tests.faults.preparing import alone, change_options
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.faults.speech import Speech
 
-NOT_SHOWN["R11"] = (
-    "Replicas receive without certificates, so none can expire. What it means when they are turned away, R10 shows."
-)
+NOT_SHOWN["R11"] = "Replicas receive without certificates: none can expire. R10 shows replicas that are turned away."
 
 ROW = "id INT PRIMARY KEY, what VARCHAR(40)"
 

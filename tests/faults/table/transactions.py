@@ -14,9 +14,7 @@ from tests.faults.catalogue import NOT_SHOWN, Expect, fault
 from tests.faults.preparing import alone
 from tests.faults.scene import PATIENCE_S, Scene
 
-NOT_SHOWN["R16"] = (
-    "Of each family one version can be installed beside the other on one machine; others are known by recorded rows."
-)
+NOT_SHOWN["R16"] = "One machine can have one version of each family installed; others are known by recorded rows only."
 
 ROWS = 64
 ROW_BYTES = 1_000_000
