@@ -10,7 +10,7 @@ from replclus.failover.decision import Act, Decision, Refuse, Stay, Swap, Wait
 from replclus.failover.durability import blockers, removable_acker, revoked
 from replclus.failover.view import ClusterView
 from replclus.model.gtid import GtidSet
-from replclus.model.observation import Reach
+from replclus.model.observation import Facts, Reach
 from replclus.model.record import Member
 from replclus.model.spec import Durability, OnDivergence
 
@@ -173,6 +173,22 @@ def quarantine_foreign(view: ClusterView, node: str) -> Decision:
     facts = view.facts(node)
     assert facts is not None
     return put_aside(view, node, foreign(facts.identity.cluster_id))
+
+
+def quarantine_anothers_id(view: ClusterView, node: str) -> Decision:
+    """Put it aside: a primary sends its log to one of those who have the same id, and cuts off the other."""
+    facts = view.facts(node)
+    assert facts is not None
+    return put_aside(view, node, anothers_id(view, view.record.member(node), facts) or "")
+
+
+def anothers_id(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    """What is wrong with its server_id, if that is not its own but another member's."""
+    present = facts.identity.server_id
+    others = [other.name for other in view.record.members if other.name != member.name and other.server_id == present]
+    if present == member.server_id or not others:
+        return None
+    return f"it has server_id {present}, which is that of {others[0]}; its own is {member.server_id}"
 
 
 def foreign(cluster_id: str | None) -> str:

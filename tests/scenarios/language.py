@@ -248,7 +248,7 @@ def _facts(name: str, words: _Words, flavour: Flavour) -> Facts:
         identity=Identity(
             flavour=flavour,
             version=version,
-            server_id=int(name[1:]),
+            server_id=words.number("id", int(name[1:])),
             cluster_id=words.get("cluster", "c1") or None,
             uuid=_uuid(int(name[1:])) if flavour is Flavour.MYSQL else None,
         ),
