@@ -63,7 +63,7 @@ MYSQL_TABLES = {
 
 PULSE_TABLES = {
     AccountRole.REPLICATION: (),
-    AccountRole.WATCHDOG: (("SELECT, INSERT, UPDATE, DELETE", "`replclus`.*"),),
+    AccountRole.WATCHDOG: (("SELECT, INSERT, UPDATE, DELETE, EVENT", "`replclus`.*"),),
     AccountRole.APPLICATION: (
         ("SELECT", "`replclus`.`pulse`"),
         ("SELECT, INSERT, UPDATE, DELETE", "`replclus`.`outcome`"),

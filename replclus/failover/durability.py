@@ -18,13 +18,13 @@ from replclus.model.spec import Durability
 
 
 def old_primary_fenced(view: ClusterView, old: str) -> bool:
-    """Can `old` accept no write any more? Its process is gone, or it is back read-only and replicating from nobody."""
+    """Can `old` accept no write any more? Its process is gone, it was fenced in this epoch, or it is back and read-only."""
     operation = view.record.operation
     if operation is not None and operation.old_primary == old and operation.fenced:
         return True
     facts = view.facts(old)
     returned_closed = facts is not None and not facts.writable and facts.semi_sync.waiting == 0 and not view.stranger(facts)
-    return process_gone(view, old) or returned_closed
+    return process_gone(view, old) or returned_closed or view.remembered(old).fenced_in == view.record.epoch
 
 
 def revoked(facts: Facts) -> bool:

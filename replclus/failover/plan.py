@@ -15,6 +15,7 @@ from replclus.failover.decision import (
     Detach,
     Fence,
     Follow,
+    FreeSenders,
     OpenForWrites,
     Plan,
     Promote,
@@ -192,6 +193,11 @@ def fence(name: str, reason: str) -> Plan:
     return Plan(reason, (Fence(name),))
 
 
+def free_senders(view: ClusterView, name: str) -> Plan:
+    source = view.record.primary
+    return Plan(f"{name} gets nothing from {source}: ending what {source} still sends in vain", (FreeSenders(name, source),))
+
+
 def configure(name: str, reason: str) -> Plan:
     return Plan(reason, (Configure(name),))
 
@@ -242,8 +248,11 @@ def change_state(view: ClusterView, member: Member, state: MemberState, what: st
 
 
 def _revoke_everyone(view: ClusterView, *also: Action) -> Step:
-    actions = (*also, *(StopReceiving(member.name) for member, _ in view.serving_replicas()))
-    return Together(actions, enough=len(actions))
+    """A fence that takes its time is not waited for where revocation is enough: where a replica acknowledges every commit."""
+    revoked = tuple(StopReceiving(member.name) for member, _ in view.serving_replicas())
+    actions = (*also, *revoked)
+    lossless = view.record.durability is Durability.LOSSLESS
+    return Together(actions, enough=len(revoked) if lossless and revoked else len(actions))
 
 
 def attachable(view: ClusterView, primary: str) -> tuple[str, ...]:

@@ -230,6 +230,18 @@ def _receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | 
     return None
 
 
+def _is_starved(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    """It is connected, or tries to be, and has got nothing for longer than both ends take to give a connection up."""
+    if not member.admitted or not view.follows(facts, view.record.primary) or facts.channel is None:
+        return None
+    timings = view.spec.timings
+    given_up_s = timings.replica_net_timeout_s + timings.connect_retry_s + timings.connect_timeout_s
+    unfed_s = diagnose.unfed_for_s(view, member.name)
+    if not facts.channel.receiver.running or not view.primary.answered or unfed_s < given_up_s:
+        return None
+    return f"has received nothing for {unfed_s:.0f} s, though it tries"
+
+
 def _applier_broken(view: ClusterView, member: Member, facts: Facts) -> str | None:
     if facts.channel is None or not facts.channel.applier.errno:
         return None
@@ -429,6 +441,13 @@ TABLE: tuple[Situation, ...] = (
         "A replica does not receive from the primary.",
         _each_replica(_receiver_stopped),
         remedies.restart_replication,
+    ),
+    Situation(
+        "ReplicaStarved",
+        Severity.WARNING,
+        "A replica is connected, or tries to be, and gets nothing from a primary that answers.",
+        _each_replica(_is_starved),
+        remedies.free_senders,
     ),
     Situation(
         "ReplicaSqlStopped",

@@ -254,6 +254,13 @@ def restart_replication(view: ClusterView, node: str) -> Decision:
     return Act(plan.follow(view, view.record.member(node)))
 
 
+def free_senders(view: ClusterView, node: str) -> Decision:
+    """End the sending threads of the primary that hang: a replica that connects anew is served when they are gone."""
+    if not may_touch(view, node):
+        return Stay(f"{node} is left alone for a moment after a step that may help")
+    return Act(plan.free_senders(view, node))
+
+
 def forget_absent_acker(view: ClusterView, node: str) -> Decision:
     """Wait for it; once it provably acknowledges nothing more, stop counting it among those who do."""
     if node in view.record.ackers and removable_acker(view, node):

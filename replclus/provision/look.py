@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from replclus.dialect import Statement
+from replclus.dialect.base import READ_LEASE
 from replclus.errors import AccessDenied, ServerError, ServerUnreachable, UnsupportedServer
 from replclus.model.spec import Account, ClusterSpec, Durability, Flavour, NodeSpec
 from replclus.provision.inspection import Inspection, Unfit
@@ -19,6 +20,7 @@ from replclus.store.secrets import REPLICATION_USER, WATCHDOG_USER, Secrets
 
 WORKERS_MAX = 16
 OPTION_FILE = "my.cnf"
+EVENTS_NOT_READABLE = 1577  # MariaDB: "Cannot proceed, because event scheduler is disabled"
 
 Connect = Callable[[NodeSpec, Account], Server]
 
@@ -85,12 +87,14 @@ def _inspect(server: Server, access: Access) -> Inspection:
     seen = server.observe()
     if seen.facts is None:
         raise ServerError(server.node.name, seen.error)
-    settings = dialect.required_settings(durability, access.spec.timings)
+    variables = server.variables()
+    required = dialect.required_settings(durability, access.spec.timings)
+    settings = tuple(wish for wish in required if variables.get(wish.name, "") != wish.left_alone)
     accounts = frozenset((str(row["name"]), str(row["host"])) for row in server.run(_ACCOUNTS))
     return Inspection(
         node=server.node,
         facts=replace(seen.facts, identity=identity),
-        variables=server.variables(),
+        variables=variables,
         settings=settings,
         lines=option_file_lines(dialect, settings, durability),
         schemas=schemas,
@@ -102,8 +106,20 @@ def _inspect(server: Server, access: Access) -> Inspection:
         plugins_missing=durability is Durability.LOSSLESS and not dialect.semi_sync_installed,
         option_file=_option_file(server.node),
         persists=dialect.flavour is Flavour.MYSQL,
+        lease=_lease(server),
         forget_source=dialect.forget_source(),
     )
+
+
+def _lease(server: Server) -> str | None:
+    try:
+        rows = server.run(READ_LEASE)
+    except ServerError as error:
+        # Its system tables of events are damaged, or were not read at the start: then there is no lease.
+        if error.errno == EVENTS_NOT_READABLE:
+            return None
+        raise
+    return next((str(row["comment"]) for row in rows if row["status"] == "ENABLED"), None)
 
 
 def _privileged(server: Server) -> tuple[tuple[str, str, str], ...]:
