@@ -50,6 +50,14 @@ class Returned:
     why: str = ""
     stopped: bool = False
 
+    @property
+    def server_id(self) -> int:
+        return 0 if self.identity is None else self.identity.server_id
+
+    @property
+    def uuid(self) -> str | None:
+        return None if self.identity is None else self.identity.uuid
+
 
 @dataclass(slots=True)
 class _Course:
