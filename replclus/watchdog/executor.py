@@ -128,7 +128,7 @@ class Executor:
         hands = self.hands
         match action:
             case Fence(node):
-                hands.fence(node)
+                self.report(Progress(what=hands.fence(node).how, node=node))
             case StopReceiving(node):
                 with hands.server(node) as server:
                     server.stop_receiving()
