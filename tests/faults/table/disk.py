@@ -135,7 +135,9 @@ def full_replica(scene: Scene) -> None:
 def full_temporary(scene: Scene) -> None:
     """What needs such a file fails; nothing else does."""
     primary = scene.primary
-    Disk(scene.server_directory(primary) / "tmp").fill()
+    temporary = Disk(scene.server_directory(primary) / "tmp")
+    scene.afterwards(temporary.empty)
+    temporary.fill()
     rows = " UNION ALL ".join(["SELECT REPEAT(UUID(), 1000) AS a"] * 4)
     big = f"SELECT x.a FROM ({rows}) x, ({rows}) y, ({rows}) z, ({rows}) w ORDER BY CONCAT(y.a, z.a)"
     with scene.cluster.connect(primary, read_timeout=60) as connection, connection.cursor() as cursor:
