@@ -141,9 +141,9 @@ def path(value: str) -> str:
 
 
 def word(value: str) -> str:
-    """A program, or one of its arguments."""
+    """One word of a command line. It may be empty; what it means is the program's business."""
     if "\0" in value or len(value.encode(errors="replace")) > PATH_BYTES_MAX:
-        raise ValueError(f"{_shown(value)} cannot be given to a program: it is too long, or has a NUL in it")
+        raise ValueError(f"{_shown(value)} is not a word of a command: at most {PATH_BYTES_MAX} bytes, none of them NUL")
     return value
 
 

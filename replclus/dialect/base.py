@@ -134,6 +134,10 @@ class Dialect(Protocol):
     def stop_receiving(self) -> Statement: ...
     def start_receiving(self) -> Statement: ...
     def start_applying(self) -> Statement: ...
+    def start_until(self, goal: GtidSet) -> Statement:
+        """Receive and apply up to `goal`, and not one transaction more."""
+        ...
+
     def stop_replicating(self) -> Statement: ...
     def forget_source(self) -> tuple[Statement, ...]: ...
     def wait_applied(self, received: GtidSet, timeout_s: float) -> Statement:
@@ -145,6 +149,10 @@ class Dialect(Protocol):
         ...
 
     def change_source(self, source: NodeSpec, account: Account, timings: Timings) -> Statement: ...
+    def move_receiver(self, link: Link, source: NodeSpec, account: Account, timings: Timings) -> Statement | None:
+        """What `change_source` does, for a stopped receiver whose applier goes on running; None if both must be stopped."""
+        ...
+
     def adopt_position(self, row: Row) -> tuple[Statement, ...]:
         """Given the row of `progress` of a stopped server: what makes it resume after its own newest transaction, too."""
         ...
@@ -214,6 +222,11 @@ USER_SCHEMAS = Statement(
     "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name NOT IN %s ORDER BY schema_name",
     (OWN_SCHEMAS,),
 )
+SENDING = Statement(
+    "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%' AND state LIKE 'Sending binlog event%'"
+)
+"""Threads that are in the middle of sending to a replica. For longer than a moment they are only if nobody takes it."""
+
 BEATS_UNDERWAY = Statement(
     "SELECT COUNT(*) AS beats, COALESCE(SUM(state IN"
     " ('Waiting for backup lock', 'Waiting for global read lock', 'Waiting for commit lock')), 0) AS locked"

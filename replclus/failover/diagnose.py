@@ -57,10 +57,13 @@ def starved(view: ClusterView, node: str) -> bool:
 
     Only while beats fail as well: then it was looked at often enough to be sure.
     """
+    return doubted_since(view) is not None and unfed_for_s(view, node) >= view.spec.timings.starve_s
+
+
+def unfed_for_s(view: ClusterView, node: str) -> float:
+    """How long its receiver had got nothing when we last looked; 0 if we never saw it get anything."""
     fed_at = view.remembered(node).fed_at
-    if fed_at == NEVER or doubted_since(view) is None:
-        return False
-    return view.seen(node).full_at - fed_at >= view.spec.timings.starve_s
+    return 0.0 if fed_at == NEVER else view.seen(node).full_at - fed_at
 
 
 def of_others(view: ClusterView, extra: GtidSet) -> GtidSet:

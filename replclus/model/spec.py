@@ -125,6 +125,19 @@ class FenceHook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Programs that the watchdog runs when something happened: each a list of words, empty where there is none.
+
+    The first word is an absolute path. Each run may take `timeout_s`; then it is killed.
+    """
+
+    on_failover: tuple[str, ...] = ()
+    on_switchover: tuple[str, ...] = ()
+    on_problem: tuple[str, ...] = ()
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
     """A whole cluster. `nodes` keep the order of the file; names, `host:port` pairs and sockets are unique.
 
@@ -141,6 +154,7 @@ class ClusterSpec:
     failovers_max: int = 3
     failovers_window_s: int = 600
     timings: Timings = field(default_factory=Timings)
+    hooks: Hooks = field(default_factory=Hooks)
     fence_hook: FenceHook | None = None
 
     def node(self, name: str) -> NodeSpec:

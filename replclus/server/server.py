@@ -11,7 +11,7 @@ from typing import Any
 from pymysql.constants import ER
 
 from replclus.dialect import Dialect, Link, Setting, Statement
-from replclus.dialect.base import LOGGED, SESSIONS, UNLOGGED, USER_SCHEMAS, VARIABLES, clients, purge_outcomes
+from replclus.dialect.base import LOGGED, SENDING, SESSIONS, UNLOGGED, USER_SCHEMAS, VARIABLES, clients, purge_outcomes
 from replclus.errors import AccessDenied, ServerError, UnsupportedServer
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Identity, Observation, Reach
@@ -215,6 +215,12 @@ class Server:
             except ServerError as error:
                 if error.errno not in {ER.NO_SUCH_THREAD, ER.KILL_DENIED_ERROR}:
                     raise
+
+    def free_senders(self) -> None:
+        """End the threads that are in the middle of sending to a replica. One that was alive connects again at once."""
+        for row in self._line.read(SENDING):
+            with contextlib.suppress(ServerError):
+                self._line.do(self.dialect.kill(int(row["id"])))
 
     def beat(self, pulse: PulseRow, deadline_s: float) -> None:
         """Commit `pulse` within the deadline, or ServerUnreachable: the primary cannot commit, whatever else it can do.

@@ -67,6 +67,11 @@ class Board:
             for name in names:
                 self._history[name] = replace(self._history.get(name, NodeHistory()), highest_received=None)
 
+    def note_fenced(self, name: str, epoch: int) -> None:
+        """It provably accepts nothing in `epoch`."""
+        with self._changed:
+            self._history[name] = replace(self._history.get(name, NodeHistory()), fenced_in=epoch)
+
     def note_failure(self, name: str) -> None:
         """A step failed there: leave the node alone for a while, longer each time."""
         with self._changed:

@@ -12,6 +12,7 @@ from replclus.errors import ExecutionFailed, HostError, ReplclusError, ServerUnr
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec, NodeSpec
 from replclus.server.hook import run_hook
+from replclus.server.line import Audit
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 from replclus.store.secrets import Secrets
@@ -42,6 +43,7 @@ class Hands:
         secrets: Secrets,
         record: Callable[[], ClusterRecord | None],
         clock: Callable[[], float] = time.monotonic,
+        audit: Audit | None = None,
     ) -> None:
         self.secrets = secrets
         self._spec = spec
@@ -55,6 +57,7 @@ class Hands:
                 clock=clock,
                 connect_timeout_s=timings.connect_timeout_s,
                 timeout_s=timings.step_timeout_s,
+                audit=audit,
             )
             for node in spec.nodes
         }
