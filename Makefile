@@ -16,7 +16,7 @@ FAULT ?= all
 # How many random programs `make campaign-sessions` runs.
 SESSIONS ?= 1000
 
-.PHONY: help demo test conformance check fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
+.PHONY: help demo test conformance check cover mutation fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
   campaign-sessions faults campaign-partitions campaign-noise
 
 help:  ## Show this list
@@ -54,6 +54,15 @@ campaign-partitions campaign-noise:
 
 campaign-partitions:  ## 100 random partitions of each family: does anybody accept twice? (1 h)
 campaign-noise:  ## Minutes of noise that is no failure: is anybody promoted? Both families (30 min)
+
+cover:  ## Every branch of replclus/failover is reached by tests that need no server
+	@tools/setup.sh dev
+	.venv/bin/python -m coverage run -m pytest -q -p no:xdist tests/scenarios tests/unit/test_failover*.py
+	.venv/bin/python -m coverage report
+
+mutation:  ## Which changes of replclus/failover no test notices (15 min); the score is printed at the end
+	@tools/setup.sh dev
+	.venv/bin/python -m tools.mutation
 
 fuzz:  ## A million mutated statements through the classifier (INPUTS=1000000, SEED=1), and its growth with their length
 	@tools/setup.sh dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ _PRIVILEGED = Statement(
     "SELECT grantee AS grantee, privilege_type AS privilege FROM information_schema.user_privileges"
     " WHERE privilege_type IN ('SUPER', 'READ_ONLY ADMIN', 'CONNECTION_ADMIN')"
 )
+_CLOCK = Statement("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000 AS now_s")
 _OWN_SCHEMA = Statement("SELECT 1 AS one FROM information_schema.schemata WHERE schema_name = 'replclus'")
 _GRANTEE = re.compile(r"'(?P<user>.*)'@'(?P<host>.*)'", re.DOTALL)
 
@@ -107,8 +109,16 @@ def _inspect(server: Server, access: Access) -> Inspection:
         option_file=_option_file(server.node),
         persists=dialect.flavour is Flavour.MYSQL,
         lease=_lease(server),
+        clock_ahead_s=_clock_ahead_s(server),
         forget_source=dialect.forget_source(),
     )
+
+
+def _clock_ahead_s(server: Server) -> float:
+    """As if the answer had been made halfway between the question and its arrival."""
+    before = time.time()
+    theirs = float(server.run(_CLOCK)[0]["now_s"])
+    return theirs - (before + time.time()) / 2
 
 
 def _lease(server: Server) -> str | None:

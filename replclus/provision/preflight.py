@@ -40,12 +40,8 @@ def warnings(spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Ins
             said = f"these accounts can write to a read-only server, use them for administration only: {', '.join(others)}"
             found.append((one.name, said))
         volatile = one.lines if one.option_file is None and not one.persists else ()
-        if spec.timings.lease_s and one.variables.get("event_scheduler") == "DISABLED":
-            said = (
-                "event_scheduler=DISABLED, so it will not turn itself read-only when it is cut off as the primary: take that out "
-                "of its option file, restart it and run `replclus init` again, or set cluster.lease_s = 0"
-            )
-            found.append((one.name, said))
+        if (ruled_out := lease_ruled_out(spec, one)) is not None:
+            found.append((one.name, ruled_out))
         if volatile and (record is None or record.forming):
             said = f"a restart forgets what was set here: add to its option file, under [mysqld]: {_lines(volatile)}"
             found.append((one.name, said))
@@ -53,6 +49,16 @@ def warnings(spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Ins
         said = f"durability stays {record.durability}, as recorded, although the configuration says {spec.durability}"
         found.append((record.primary, said))
     return tuple(found)
+
+
+def lease_ruled_out(spec: ClusterSpec, one: Inspection) -> str | None:
+    """Why this server cannot have the lease it should have, None if it can."""
+    if not spec.timings.lease_s or one.variables.get("event_scheduler") != "DISABLED":
+        return None
+    return (
+        "event_scheduler=DISABLED, so it will not turn itself read-only when it is cut off as the primary: take that out of its "
+        "option file, restart it and run `replclus init` again, or set cluster.lease_s = 0"
+    )
 
 
 def _others_with_power(spec: ClusterSpec, one: Inspection) -> Iterator[str]:

@@ -38,6 +38,7 @@ class Played:
     violations: tuple[Violation, ...]
     complaint: str
     restarted: tuple[str, ...]
+    quarantined: tuple[str, ...]
     seconds: float
     kept: Path | None
 
@@ -50,6 +51,7 @@ class Played:
         verdict = "kept" if self.ok else f"BROKEN: {self.complaint or ''} {len(self.violations)} violations, see {self.kept}"
         text = f"{self.name}: outage {self.outage_s * 1000:.0f} ms, {self.epochs} changes of the primary, {counted}"
         text += "".join(f", {name} restarted by hand" for name in self.restarted)
+        text += "".join(f", {name} quarantined" for name in self.quarantined)
         lines = [f"{text}, {self.seconds:.0f} s: {verdict}", *map(str, self.violations[:SHOWN_MAX])]
         return "\n  ".join(lines)
 
@@ -65,7 +67,7 @@ class Labs:
     def play(self, fault: Fault, flavour: Flavour) -> Played:
         with self._lab(fault, flavour) as (lab, give_back):
             played = play(fault, lab, self._root / f"h{next(self._numbers)}")
-            if played.ok and not fault.before_load and not fault.quarantine:
+            if played.ok and not fault.before_load and not played.quarantined:
                 give_back()
         return played
 
@@ -130,6 +132,7 @@ def play(fault: Fault, lab: Lab, directory: Path) -> Played:
         violations=violations,
         complaint=complaint,
         restarted=tuple(scene.restarted),
+        quarantined=tuple(name for name in scene.names if name not in scene.serving()),
         seconds=time.monotonic() - began,
         kept=_keep(scene, name, reigns) if complaint or violations or KEEP else None,
     )

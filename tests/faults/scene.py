@@ -210,7 +210,9 @@ class Scene:
             if not self.cluster.process(name).is_running():
                 self.start(name)
         status: Status = self.cluster.status()
-        problems = [problem for problem in status.problems if not (quarantine and problem.code == "Quarantined")]
+        # Whatever is wrong with a quarantined node is why it is in quarantine.
+        aside = set(self.names) - set(self.serving()) if quarantine else set()
+        problems = [problem for problem in status.problems if problem.node not in aside]
         writable = [node.name for node in status.nodes if node.writable]
         return not problems and writable == [status.primary] and self.cluster.record.operation is None
 

@@ -233,7 +233,7 @@ WRONG = [
     (MINIMAL + '[fence]\ncommand = "reboot"\n', "fence.command: must be a list"),
     (MINIMAL + "[fence]\ncommand = []\n", "fence.command: is empty: add at least 1"),
     (MINIMAL + '[fence]\ncommand = [" "]\n', "fence: command begins with an empty word"),
-    (MINIMAL + '[fence]\ncommand = ["a\\u0000b"]\n', "fence.command[0]: 'a\\x00b' cannot be given to a program"),
+    (MINIMAL + '[fence]\ncommand = ["a\\u0000b"]\n', "fence.command[0]: 'a\\x00b' is not a word of a command"),
     (MINIMAL + '[fence]\ncommand = ["x"]\ntimeout_s = 0\n', "fence.timeout_s: 0 is too small: use 0.1 or more"),
     (MINIMAL + "[timings]\nrouting_ttl_s = 1.5\n", "timings: routing_ttl_s (1.5) must be more than pulse_deadline_s"),
     (CLUSTER + '[node]\nname = "n1"\n', "node: must be a list of tables: begin each server with [[node]], in double"),

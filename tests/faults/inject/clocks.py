@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.faults.inject.launching import Equipment
 
 _PLACES = ("/usr/lib", "/usr/local/lib")
+_SHARED = Path("/dev/shm")  # noqa: S108 - where the library puts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,17 @@ class Clock:
             self.move(0)
 
 
+def remove_left_overs() -> None:
+    """A process that is killed leaves what libfaketime shares among processes behind, under its own number."""
+    for pattern in ("faketime_shm_*", "sem.faketime_sem_*"):
+        for left in _SHARED.glob(pattern):
+            if not Path("/proc", left.name.rpartition("_")[2]).exists():
+                left.unlink(missing_ok=True)
+
+
 def make_clock(directory: Path) -> Clock:
     """One that goes right until it is moved."""
+    remove_left_overs()
     clock = Clock(directory)
     clock.move(0)
     return clock
