@@ -128,14 +128,16 @@ def _along(way: _Way) -> Identity:
     if begun:
         _wake(case)
     who = permission.check(case)
+    # What an earlier run saved need not be found again: it may be gone by now.
+    course.exported_to, saved = permission.saved_before(case)
     exported = None
-    if begun:
-        course.exported_to = permission.saved_before(case)
-        case.say("an earlier run did not end, so all of its data is replaced")
-    elif way.extra is not None:
+    if way.extra is not None and not saved.contains(way.extra):
         exported = _save(way, way.extra)
-    with permission.noted(case, who, course.exported_to):
-        if exported is None or way.extra is None or not _undo(way, way.extra, exported):
+        saved = saved.union(way.extra)
+    if begun:
+        case.say("an earlier run did not end, so all of its data is replaced")
+    with permission.noted(case, who, course.exported_to, saved):
+        if begun or exported is None or way.extra is None or not _undo(way, way.extra, exported):
             course.how = seed(case)
             _demand(case, verify(case, whole_floats=course.how != "dump"))
     with case.server(case.node) as server:
