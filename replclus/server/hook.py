@@ -17,7 +17,7 @@ _REAP_S = 0.5
 
 
 def run_hook(command: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> None:
-    """Run it without a shell and without input, `environment` added to ours. HostError unless it ends with 0 in time.
+    """Run it without a shell and without input, with `environment` alone. HostError unless it ends with 0 in time.
 
     One that is late is killed with everything it started in its process group. Its output is dropped, but for the last line
     on stderr, which becomes part of the error.
@@ -27,7 +27,7 @@ def run_hook(command: Sequence[str], environment: Mapping[str, str], timeout_s: 
         try:
             process = subprocess.Popen(  # noqa: S603 - the user's own words, without a shell
                 command,
-                env={**os.environ, **environment},
+                env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
