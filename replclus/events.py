@@ -115,14 +115,19 @@ class StepStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone(Event):
+    """`how` is for steps that can be done in several ways."""
+
     code: ClassVar[str] = "StepDone"
     step: str
     took_ms: float
     node: str | None = None
+    how: str = ""
 
     @property
     def sentence(self) -> str:
-        return f"{self.step}{f' {self.node}' if self.node else ''} took {self.took_ms:.0f} ms"
+        return (
+            f"{self.step}{f' {self.node}' if self.node else ''} took {self.took_ms:.0f} ms{f': {self.how}' if self.how else ''}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

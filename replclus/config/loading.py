@@ -16,10 +16,20 @@ from pydantic import ValidationError
 from replclus.config import checks, passwords
 from replclus.config import hooks as programs
 from replclus.config.problems import Location, Problems
-from replclus.config.schema import AccountTable, AdminTable, AppTable, Document, NodeTable
+from replclus.config.schema import AccountTable, AdminTable, AppTable, Document, FenceTable, NodeTable
 from replclus.errors import ConfigError
 from replclus.events import Report, Warned
-from replclus.model.spec import Account, AppAccount, ClusterSpec, Durability, Hooks, NodeSpec, OnDivergence, Timings
+from replclus.model.spec import (
+    Account,
+    AppAccount,
+    ClusterSpec,
+    Durability,
+    FenceHook,
+    Hooks,
+    NodeSpec,
+    OnDivergence,
+    Timings,
+)
 
 PATH_VARIABLE = "REPLCLUS_CONFIG"
 DEFAULT_FILE = "replclus.toml"
@@ -163,8 +173,15 @@ def _spec(tables: Document, base: Path, logins: Mapping[str, tuple[AccountTable,
         on_divergence=OnDivergence(tables.failover.on_divergence),
         failovers_max=tables.failover.failovers_max,
         failovers_window_s=tables.failover.failovers_window_s,
-        timings=Timings(**tables.timings.model_dump()),
+        timings=Timings(**tables.timings.model_dump(), lease_s=tables.cluster.lease_s),
+        fence_hook=_fence_hook(tables.fence, base) if tables.fence else None,
     )
+
+
+def _fence_hook(table: FenceTable, base: Path) -> FenceHook:
+    program, *arguments = table.command
+    # Without a slash it is looked for on PATH, when it is needed.
+    return FenceHook((str(_path(program, base)) if "/" in program else program, *arguments), table.timeout_s)
 
 
 def _node(table: NodeTable, base: Path) -> NodeSpec:

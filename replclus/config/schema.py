@@ -71,6 +71,34 @@ class ClusterTable(Table):
         default=DEFAULT_STATE_DIR,
         description="directory (mode 0700) of the cluster record, its lock and the generated passwords; relative to this file",
     )
+    lease_s: int = Field(
+        default=_DEFAULT.lease_s,
+        ge=0,
+        le=3600,
+        description="after this many seconds without a pulse the primary turns itself read-only, by an event of its own; more "
+        "than `timings.routing_ttl_s`; 0: never",
+    )
+
+
+class FenceTable(Table):
+    """A program that makes a failed primary unable to write where replclus cannot: it cuts the power, or the network.
+
+    It runs on the watchdog's machine, without a shell and without input, and finds the server in `REPLCLUS_NODE`,
+    `REPLCLUS_HOST` and `REPLCLUS_PORT`. Exit code 0 means that the server provably acknowledges nothing any more.
+    """
+
+    command: Command = Field(
+        min_length=1,
+        max_length=64,
+        description="the program and its arguments; with a slash in it, the program is relative to this file",
+    )
+    timeout_s: float = Field(default=5.0, ge=0.1, le=60, description="it is killed, and has failed, after this many seconds")
+
+    @model_validator(mode="after")
+    def _names_a_program(self) -> FenceTable:
+        if not self.command[0].strip():
+            raise ValueError('command begins with an empty word: write ["program", "argument", …]')
+        return self
 
 
 class AccountTable(Table):
@@ -289,6 +317,7 @@ class Document(Table):
     failover: FailoverTable = Field(default_factory=FailoverTable, description="what happens without a person")
     timings: TimingsTable = Field(default_factory=TimingsTable, description="waits")
     hooks: HooksTable = Field(default_factory=HooksTable, description="programs to run when something happened")
+    fence: FenceTable | None = Field(default=None, description="a program that fences a failed primary")
     node: list[NodeTable] = Field(min_length=1, max_length=NODES_MAX, description="one [[node]] per server")
 
 

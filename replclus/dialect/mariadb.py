@@ -131,6 +131,9 @@ class MariadbDialect:
     def start_applying(self) -> Statement:
         return Statement("START SLAVE SQL_THREAD")
 
+    def start_until(self, goal: GtidSet) -> Statement:
+        return Statement("START SLAVE UNTIL master_gtid_pos = %s", (_mine(goal).position(),))
+
     def stop_replicating(self) -> Statement:
         return Statement("STOP SLAVE")
 
@@ -163,6 +166,9 @@ class MariadbDialect:
                 Decimal(f"{timings.heartbeat_period_s:.3f}"),
             ),
         )
+
+    def move_receiver(self, link: Link, source: NodeSpec, account: Account, timings: Timings) -> Statement | None:
+        return None
 
     def adopt_position(self, row: Row) -> tuple[Statement, ...]:
         """`gtid_slave_pos` knows only what came by replication; what a former primary wrote itself is in its binlog.
@@ -213,6 +219,12 @@ class MariadbDialect:
 
     def open_for_writes(self) -> Statement:
         return Statement("SET GLOBAL read_only = 0")
+
+    def turn_clients_away(self) -> Statement | None:
+        return None
+
+    def admit_clients(self) -> tuple[Statement, ...]:
+        return ()
 
     def close_for_writes(self) -> Statement:
         return Statement("SET GLOBAL read_only = 1")

@@ -215,7 +215,7 @@ def routing_map(view: ClusterView) -> Topology:
 def role(view: ClusterView, member: Member) -> Role:
     if member.state is MemberState.QUARANTINED:
         return Role.QUARANTINED
-    if member.state is MemberState.JOINING:
+    if member.state in (MemberState.JOINING, MemberState.REBUILDING):
         return Role.UNPROVISIONED
     if not view.seen(member.name).reach.alive:
         return Role.DOWN

@@ -112,6 +112,16 @@ class Timings:
     salvage_timeout_s: float = 5.0
     # How long a replica may be away before it is no longer counted among those who acknowledge commits.
     acker_grace_s: float = 3.0
+    # After this long without a pulse the primary turns itself read-only; 0: never.
+    lease_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FenceHook:
+    """A program of the user's that makes a server unable to write: exit code 0 is its proof. `timeout_s` is its time limit."""
+
+    command: tuple[str, ...]
+    timeout_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +155,7 @@ class ClusterSpec:
     failovers_window_s: int = 600
     timings: Timings = field(default_factory=Timings)
     hooks: Hooks = field(default_factory=Hooks)
+    fence_hook: FenceHook | None = None
 
     def node(self, name: str) -> NodeSpec:
         """The node called `name`; KeyError if there is none."""

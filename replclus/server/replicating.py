@@ -8,12 +8,14 @@ nothing left to do, and only then is anything changed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pymysql.constants import ER
 
-from replclus.dialect import Link
+from replclus.dialect import Link, Row
+from replclus.model.gtid import GtidSet
 from replclus.model.observation import SemiSync
 from replclus.model.spec import Account, Durability, NodeSpec, Timings
-from replclus.server import observing
 from replclus.server.line import Line
 
 # A long wait is cut into slices, so that an applier that fails is noticed, and a server that hangs costs one slice.
@@ -24,6 +26,32 @@ LEAVE_SOURCE_TIMEOUT_S = 3.0
 
 # The source does not let our account in: the password in the configuration may be an old one.
 _LOCKED_OUT = frozenset({ER.ACCESS_DENIED_ERROR, 1698, 1862, 3118})
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a change of the source depends on, in two statements. The link was read first: what it received cannot be newer."""
+
+    link: Link | None
+    row: Row
+    executed: GtidSet
+    semi_sync: SemiSync
+
+    @property
+    def drained(self) -> bool:
+        """It receives nothing more, and has applied all that it received."""
+        return self.link is None or not (self.link.channel.receiver.running or not self.executed.contains(self.link.received))
+
+
+def _look(line: Line) -> _State:
+    dialect = line.dialect
+    link_rows = line.read(dialect.link_status())
+    row = line.read(dialect.full_probe(pulse=False)[2])[0]
+    with line.errors():
+        identity = line.open().identity
+    # Whether commits wait is not asked here: that takes longer than everything else, and concerns former primaries only.
+    facts = dialect.facts(identity, link_rows, [], row)
+    return _State(dialect.link(link_rows), row, facts.executed, facts.semi_sync)
 
 
 def stop_receiving(line: Line) -> None:
@@ -83,37 +111,37 @@ def detach(line: Line) -> None:
 
 def forget_source(line: Line) -> None:
     """See `Server.forget_source`."""
-    if line.link() is None:
-        return
-    stop_receiving(line)
-    _drained(line)
-    line.do(*line.dialect.forget_source())
+    if _drain(line, _look(line)).link is not None:
+        line.do(*line.dialect.forget_source())
 
 
 def follow(line: Line, source: NodeSpec, account: Account, timings: Timings, durability: Durability) -> None:
     """See `Server.follow`. The server is read-only already."""
-    dialect, link, semi_sync = line.dialect, line.link(), _semi_sync(line)
+    dialect, state = line.dialect, _look(line)
+    link, semi_sync = state.link, state.semi_sync
     if semi_sync.source_enabled:
         refuse_waiters(line)
     if link is not None and _settled(line, link, semi_sync, source, account, timings, durability):
         line.do(*dialect.replica_role(durability, timings))
         _start(line, link, semi_sync)
         return
-    if link is not None:
-        stop_receiving(line)
-        _drained(line)
+    state = _drain(line, state)
+    link = state.link
+    move = dialect.move_receiver(link, source, account, timings) if link is not None and link.channel.applier.running else None
+    if link is not None and move is None:
         line.do(dialect.stop_replicating())
     line.do(
-        *dialect.adopt_position(line.read(dialect.progress())[0]),
+        *dialect.adopt_position(state.row),
         *dialect.replica_role(durability, timings),
-        dialect.change_source(source, account, timings),
+        move or dialect.change_source(source, account, timings),
         # The receiver first: the new primary's commits wait for what it acknowledges, and leaving the source role takes
         # MySQL a second. The applier last: until then its own commits would wait for an acknowledgement.
         dialect.start_receiving(),
     )
     if semi_sync.source_enabled:
         line.do(*dialect.leave_source_role(), timeout_s=LEAVE_SOURCE_TIMEOUT_S)
-    line.do(dialect.start_applying())
+    if move is None:
+        line.do(dialect.start_applying())
 
 
 def refuse_waiters(line: Line) -> None:
@@ -151,12 +179,11 @@ def _start(line: Line, link: Link, semi_sync: SemiSync) -> None:
         line.do(dialect.start_applying())
 
 
-def _drained(line: Line) -> None:
+def _drain(line: Line, state: _State) -> _State:
+    """Stop the receiver and wait until all is applied; the state as it is then. ServerError if that takes too long."""
+    if state.drained:
+        return state
+    stop_receiving(line)
     if not wait_applied(line, line.timeout_s):
         raise line.error("it has received transactions that it has not applied yet: wait for them first")
-
-
-def _semi_sync(line: Line) -> SemiSync:
-    with line.errors():
-        current = line.open()
-        return observing.full(current.session, current.dialect, current.identity).semi_sync
+    return _look(line)

@@ -17,6 +17,7 @@ from replclus.failover.decision import (
     Detach,
     Fence,
     Follow,
+    FreeSenders,
     OpenForWrites,
     Plan,
     Promote,
@@ -112,14 +113,17 @@ class Executor:
         try:
             self._still_ours()
             with self.audit.during(name, record.epoch):
-                self._perform(action, record)
+                how = self._perform(action, record)
         except ReplclusError as error:
             self.report(StepFailed(step=name, node=action.node, why=str(error)))
             if action.node is not None:
                 self.board.note_failure(action.node)
             return not action.essential
-        self.report(StepDone(step=name, node=action.node, took_ms=(self.clock() - started) * 1000))
-        if action.node is not None:
+        self.report(StepDone(step=name, node=action.node, took_ms=(self.clock() - started) * 1000, how=how))
+        if isinstance(action, FreeSenders):
+            # It shows only later whether that helped, and doing it again too soon would cut off the new connection.
+            self.board.note_failure(action.node)
+        elif action.node is not None:
             self.board.note_success(action.node)
         return True
 
@@ -127,11 +131,12 @@ class Executor:
         if not self.lock.held():
             raise ExecutionFailed("lock", None, "another process has taken over this cluster, so this one stops acting")
 
-    def _perform(self, action: Action, record: ClusterRecord) -> None:
+    def _perform(self, action: Action, record: ClusterRecord) -> str:
+        """Do it. What there is to say of how it was done, or nothing."""
         hands = self.hands
         match action:
             case Fence(node):
-                hands.fence(node)
+                return self._fence(node, record)
             case StopReceiving(node):
                 with hands.server(node) as server:
                     server.stop_receiving()
@@ -163,6 +168,9 @@ class Executor:
             case Configure(node):
                 with hands.server(node) as server:
                     server.restore_settings(record.durability, self.spec.timings)
+            case FreeSenders(source=source):
+                with hands.server(source) as server:
+                    server.free_senders()
             case Salvage(node, source, timeout_s):
                 self._salvage(node, source, timeout_s, record)
             case Seed(node, source, extra):
@@ -171,6 +179,14 @@ class Executor:
                 raise AssertionError("the record is never changed beside other actions")
             case never:
                 assert_never(never)
+        return ""
+
+    def _fence(self, node: str, record: ClusterRecord) -> str:
+        fenced = self.hands.fence(node)
+        if not fenced.proven:
+            raise ExecutionFailed("Fence", node, fenced.how)
+        self.board.note_fenced(node, record.epoch)
+        return fenced.how
 
     def _salvage(self, node: str, source: str, timeout_s: float, record: ClusterRecord) -> None:
         if self.restorer is None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from replclus.errors import ConfigError
-from replclus.events import Decided, ProblemAppeared, ProblemGone, Report
+from replclus.events import Decided, ProblemAppeared, ProblemGone, Report, Warned
 from replclus.failover import machine
 from replclus.failover.decision import Act, Decision, Wait
 from replclus.failover.problems import Problem, find_problems
@@ -84,7 +84,7 @@ class Watchdog:
                 for node in self._spec.nodes
             }
             pulse = Pulse(self._secrets.watchdog, timings, self._board, self._beats, self._clock)
-            hands = Hands(self._spec, self._secrets, self._clock, self._telling.audit)
+            hands = Hands(self._spec, self._secrets, self._store.load, self._clock, self._telling.audit)
             stack.callback(hands.close)
             pool = ThreadPoolExecutor(max_workers=2 * len(probers) + 2, thread_name_prefix="step")
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
@@ -99,8 +99,10 @@ class Watchdog:
             while not stop.is_set():
                 record = self._load()
                 if until is not None and until(record):
-                    return
+                    break
                 self._tick(record, probers, pulse, executor)
+            if lock.held() and (trouble := pulse.take_leave()) is not None:
+                self._report(Warned(what=trouble))
 
     def _executor(self, lock: Lock, hands: Hands, pool: ThreadPoolExecutor) -> Executor:
         return Executor(
