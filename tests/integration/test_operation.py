@@ -54,7 +54,7 @@ def test_a_failover_is_reported_audited_and_told_while_a_hook_hangs(hooked: Clus
         assert not any(event["event"] in ("HookRan", "Warned") for event in watchdog.events)
         promoted = hooked.record.primary
         eventually(lambda: (hooked.spec.state_dir / "reports" / "epoch-2.json").exists(), "the report is written")
-        eventually(lambda: any("was killed after" in event["sentence"] for event in watchdog.events), "the hook is given up")
+        eventually(lambda: any("and was killed" in event["sentence"] for event in watchdog.events), "the hook is given up")
         eventually(told(hooked.sandbox).exists, "the failover is told behind it", within_s=60)
         eventually(lambda: watchdog.said("HookRan", hook="on_failover"), "that hook ended")
         first, document = told(hooked.sandbox).read_text().splitlines()
