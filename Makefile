@@ -11,11 +11,13 @@ ARGS ?= -n 2 --dist loadfile
 # How many inputs `make fuzz` tries, and which ones.
 INPUTS ?= 1000000
 SEED ?= 1
+# Which faults `make faults` plays: all, or codes with commas between them.
+FAULT ?= all
 # How many random programs `make campaign-sessions` runs.
 SESSIONS ?= 1000
 
-.PHONY: help demo test conformance check fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
-  campaign-sessions
+.PHONY: help demo test conformance check cover mutation fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
+  campaign-sessions faults campaign-partitions campaign-noise
 
 help:  ## Show this list
 	@echo "make TARGET, on Debian or Ubuntu, as root or with sudo:"
@@ -26,7 +28,7 @@ demo:  ## A cluster, load, kill -9 of the primary, and proof that nothing is los
 	@.venv/bin/replclus demo --flavour $(FLAVOUR)
 
 test:  ## The whole test suite, on both database families
-	@tools/setup.sh dev mariadb mysql
+	@tools/setup.sh dev mariadb mariadb-tools mysql lab
 	@.venv/bin/python -m pytest $(ARGS)
 
 conformance:  ## The test suites of PyMySQL, SQLAlchemy and Django on a cluster, compared with plain PyMySQL
@@ -40,6 +42,27 @@ check:  ## Lint, types, import rules and unit tests: what to run before every co
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python -m pytest -q -n 2 tests/unit tests/scenarios
+
+faults:  ## Every fault of the lab, or FAULT=N5, on both families or FLAVOUR=mysql; needs root (docs/guarantees.md)
+	@tools/setup.sh dev mariadb mysql lab
+	@FAULTS=$(FAULT) .venv/bin/python -m pytest -q -s tests/faults/test_faults.py \
+	  $(if $(findstring command,$(origin FLAVOUR)),-m $(FLAVOUR))
+
+campaign-partitions campaign-noise:
+	@tools/setup.sh dev mariadb mysql lab
+	@.venv/bin/python -m tests.faults.campaign $(@:campaign-%=%)
+
+campaign-partitions:  ## 100 random partitions of each family: does anybody accept twice? (1 h)
+campaign-noise:  ## Minutes of noise that is no failure: is anybody promoted? Both families (30 min)
+
+cover:  ## Every branch of replclus/failover is reached by tests that need no server
+	@tools/setup.sh dev
+	.venv/bin/python -m coverage run -m pytest -q -p no:xdist tests/scenarios tests/unit/test_failover*.py
+	.venv/bin/python -m coverage report
+
+mutation:  ## Which changes of replclus/failover no test notices (15 min); the score is printed at the end
+	@tools/setup.sh dev
+	.venv/bin/python -m tools.mutation
 
 fuzz:  ## A million mutated statements through the classifier (INPUTS=1000000, SEED=1), and its growth with their length
 	@tools/setup.sh dev
@@ -58,8 +81,8 @@ campaign-sessions:  ## SESSIONS=1000 random programs: do they meet the same as o
 	@tools/setup.sh dev mariadb mysql
 	@SESSIONS=$(SESSIONS) .venv/bin/python -m pytest -q --timeout 7200 tests/integration/test_dbapi_differential.py
 
-deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL
-	@tools/setup.sh dev mariadb mysql
+deps:  ## Install what demo and test need: Python environment, MariaDB, MySQL, and the tools of the tests
+	@tools/setup.sh dev mariadb mariadb-tools mysql lab
 
 mysql:  ## Put a MySQL server into .servers/mysql/, from Debian's packages
 	@tools/setup.sh mysql

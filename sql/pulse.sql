@@ -10,13 +10,14 @@ CREATE TABLE IF NOT EXISTS replclus.identity (
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- The pulse: one row, updated on the primary at every tick. `beat` counts milliseconds and only grows.
--- `topology` is the map that applications route by, as JSON.
+-- `topology` is the map that applications route by, as JSON. `lease_ms`: see lease.sql; 0 grants none.
 CREATE TABLE IF NOT EXISTS replclus.pulse (
     id             TINYINT UNSIGNED NOT NULL PRIMARY KEY CHECK (id = 1),
     beat           BIGINT UNSIGNED  NOT NULL,
     epoch          BIGINT UNSIGNED  NOT NULL,
     primary_node   VARCHAR(64)      NOT NULL,
     routing_ttl_ms INT UNSIGNED     NOT NULL,
+    lease_ms       INT UNSIGNED     NOT NULL DEFAULT 0,
     sent_at        DATETIME(6)      NOT NULL,
     topology       MEDIUMTEXT       NOT NULL
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

@@ -15,11 +15,42 @@ mirror=${REPLCLUS_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 target=${REPLCLUS_MYSQL_DIR:-.servers/mysql}
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
-[[ -x $target/bin/mysqld ]] && exit 0
+[[ -x $target/bin/mysqlbinlog ]] && exit 0
+
+# One program for each of the server and its tools in $1/bin, which runs the one in $1/root by the loader that came with it.
+write_programs() {
+    local loader libraries= directory triplet program options
+    loader=$(cd "$1/root" && find . -name 'ld-linux*.so.*' | head -n 1)
+    for directory in lib usr/lib; do
+        for triplet in "$1/root/$directory"/*-linux-gnu*/; do
+            [[ -d $triplet ]] && libraries+=\$root/$directory/$(basename "$triplet"):
+        done
+    done
+    [[ -n $loader && -x $1/root/usr/sbin/mysqld ]] || return 1
+    mkdir -p "$1/bin"
+    for program in sbin/mysqld bin/mysql bin/mysqladmin bin/mysqlbinlog bin/mysqldump; do
+        [[ -x $1/root/usr/$program ]] || continue
+        options=
+        if [[ $program == sbin/mysqld ]]; then
+            # Last on the line, because --defaults-file and --no-defaults count only as the first argument.
+            options='--basedir="$root/usr" --plugin-dir="$root/usr/lib/mysql/plugin"'
+            options+=' --lc-messages-dir="$root/usr/share/mysql" --character-sets-dir="$root/usr/share/mysql/charsets"'
+        fi
+        cat >"$1/bin/.new" <<WRAPPER
+#!/bin/sh
+root=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")/root
+exec "\$root/${loader#./}" --library-path "${libraries%:}" "\$root/usr/$program" "\$@" $options
+WRAPPER
+        chmod 755 "$1/bin/.new"
+        mv "$1/bin/.new" "$1/bin/$(basename "$program")"
+    done
+}
 
 exec 9>"$target/.lock"
 flock 9
-[[ -x $target/bin/mysqld ]] && exit 0
+[[ -x $target/bin/mysqlbinlog ]] && exit 0
+# An earlier version of this script made fewer programs.
+[[ -x $target/bin/mysqld ]] && write_programs "$target" && exit 0
 
 work=$target/.unfinished
 rm -rf "$work"
@@ -87,31 +118,7 @@ for package in "$work"/apt/cache/archives/*.deb; do
 done
 rm -rf "$work/apt"
 
-loader=$(cd "$work/root" && find . -name 'ld-linux*.so.*' | head -n 1)
-libraries=
-for directory in lib usr/lib; do
-    for triplet in "$work/root/$directory"/*-linux-gnu*/; do
-        [[ -d $triplet ]] && libraries+=\$root/$directory/$(basename "$triplet"):
-    done
-done
-[[ -n $loader && -x $work/root/usr/sbin/mysqld ]] || fail "the packages hold no mysqld"
-
-mkdir "$work/bin"
-for program in sbin/mysqld bin/mysql bin/mysqladmin bin/mysqldump; do
-    [[ -x $work/root/usr/$program ]] || continue
-    options=
-    if [[ $program == sbin/mysqld ]]; then
-        # Last on the line, because --defaults-file and --no-defaults count only as the first argument.
-        options='--basedir="$root/usr" --plugin-dir="$root/usr/lib/mysql/plugin"'
-        options+=' --lc-messages-dir="$root/usr/share/mysql" --character-sets-dir="$root/usr/share/mysql/charsets"'
-    fi
-    cat >"$work/bin/$(basename "$program")" <<WRAPPER
-#!/bin/sh
-root=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")/root
-exec "\$root/${loader#./}" --library-path "${libraries%:}" "\$root/usr/$program" "\$@" $options
-WRAPPER
-    chmod 755 "$work/bin/$(basename "$program")"
-done
+write_programs "$work" || fail "the packages hold no mysqld"
 "$work/bin/mysqld" --version >>"$log" 2>&1 || fail "the unpacked mysqld does not run"
 
 rm -rf "$target/root" "$target/bin"

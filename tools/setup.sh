@@ -1,7 +1,13 @@
 #!/bin/bash
 # Installs what is named and missing: ops (the replclus command, in .venv/), dev (that and the tools for tests and checks),
-# mariadb, mysql (database servers). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
+<<<<<<< HEAD
+# mariadb, mysql (database servers), mariadb-tools (what rebuilding a MariaDB server takes; MySQL's come with its server). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
 # when everything is there. No service is ever started: only packages with the bare server programs are installed.
+=======
+# mariadb, mysql (database servers), lab (what the fault lab breaks networks, disks and clocks with). For Debian 12 and 13,
+# Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second when everything is there. No service is ever started: only
+# packages with the bare server programs are installed.
+>>>>>>> h-lab
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -92,8 +98,16 @@ setup_mariadb() {
     install_packages "$server" "${server/server/client}"
 }
 
+setup_mariadb_tools() {
+    command -v mariadb-binlog >/dev/null && command -v mariadb-dump >/dev/null && command -v mariadb-backup >/dev/null && return
+    local client=mariadb-client
+    prepare_apt "$client"
+    available "$client" || client=mariadb-client-10.6
+    install_packages "$client" mariadb-backup
+}
+
 setup_mysql() {
-    [[ -n ${REPLCLUS_MYSQLD:-} || -x .servers/mysql/bin/mysqld ]] && return
+    [[ -n ${REPLCLUS_MYSQLD:-} || -x .servers/mysql/bin/mysqlbinlog ]] && return
     local path
     if path=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mysqld) && [[ $("$path" --version) != *MariaDB* ]]; then
         return
@@ -104,11 +118,28 @@ setup_mysql() {
     tools/install-mysql.sh
 }
 
+setup_lab() {
+    local missing=()
+    local PATH=$PATH:/usr/sbin:/sbin
+    [[ -e /usr/include/stdlib.h ]] && command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime)
+    command -v iptables-restore >/dev/null || missing+=(iptables)
+    command -v ip >/dev/null || missing+=(iproute2)
+    command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+    [[ ${#missing[@]} == 0 ]] || install_packages "${missing[@]}"
+}
+
 for part in "$@"; do
     case $part in
         ops) setup_python ops ;;
         dev) setup_python ops,dev ;;
+<<<<<<< HEAD
         mariadb | mysql) "setup_$part" ;;
-        *) echo "setup: '$part' is not one of ops, dev, mariadb, mysql" >&2; exit 2 ;;
+        mariadb-tools) setup_mariadb_tools ;;
+        *) echo "setup: '$part' is not one of ops, dev, mariadb, mariadb-tools, mysql" >&2; exit 2 ;;
+=======
+        mariadb | mysql | lab) "setup_$part" ;;
+        *) echo "setup: '$part' is not one of ops, dev, mariadb, mysql, lab" >&2; exit 2 ;;
+>>>>>>> h-lab
     esac
 done

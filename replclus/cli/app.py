@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from replclus.cli import cluster, demo_command, plan, route, sandbox, status
+from replclus.cli import cluster, demo_command, doctor, operate, plan, report, route, sandbox, status
 from replclus.cli.main import INTERRUPTED
 from replclus.errors import Refused, ReplclusError
 
@@ -31,12 +31,18 @@ app = typer.Typer(
 )
 app.command("init", short_help="Make the servers of the file a cluster.")(cluster.init)
 app.command("status", short_help="Show the cluster, and what a failure would do.")(status.status_command)
+app.command("doctor", short_help="Check every server, and say what to do.")(doctor.doctor)
 app.command("watchdog", short_help="See failures and repair them, until SIGTERM.")(cluster.watchdog)
-app.command("switchover", short_help="Move the primary, planned.")(cluster.switchover)
-app.command("failover", short_help="Replace a primary that failed.")(cluster.failover)
-app.command("rejoin", short_help="Judge a quarantined server again.")(cluster.rejoin)
-app.command("drain", short_help="Send a replica no more reads.")(cluster.drain)
-app.command("undrain", short_help="Send it reads again.")(cluster.undrain)
+app.command("switchover", short_help="Move the primary, planned.")(operate.switchover)
+app.command("failover", short_help="Replace a primary that failed.")(operate.failover)
+app.command("rejoin", short_help="Judge a quarantined server again.")(operate.rejoin)
+app.command("rebuild", short_help="Replace a server's data by a copy.")(operate.rebuild)
+app.command("drain", short_help="Send a replica no more reads.")(operate.drain)
+app.command("undrain", short_help="Send it reads again.")(operate.undrain)
+app.command("pause", short_help="Let the watchdog repair nothing.")(operate.pause)
+app.command("resume", short_help="Let it work again.")(operate.resume)
+app.command("report", short_help="Tell how a change of the primary went.")(report.report)
+app.command("audit", short_help="List the statements that changed servers.")(report.audit)
 app.command("route", short_help="Say where a statement goes, and why.")(route.route)
 app.command("plan", short_help="What replicas would bring.")(plan.plan)
 app.add_typer(sandbox.app, name="sandbox", short_help="Real servers in one directory.")

@@ -1,26 +1,23 @@
-"""The commands that change a cluster: init, watchdog, switchover, failover, rejoin, drain, undrain."""
+"""The commands that make a cluster and keep it: init, watchdog."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
 from replclus import config as configuration
 from replclus.cli import terminal
 from replclus.cli.main import INTERRUPTED
-from replclus.cli.opened import load_or_rebuild, open_cluster
-from replclus.cli.options import Config, Json, known_node
-from replclus.model.record import Request, RequestKind
+from replclus.cli.opened import load_or_rebuild, open_cluster, restorer_of
+from replclus.cli.options import Config, Json
 from replclus.provision import bootstrap
 from replclus.store import SqliteStore
 from replclus.store.secrets import load_secrets
-from replclus.watchdog import Watchdog, perform
+from replclus.watchdog import Watchdog
 
 
 def init(
@@ -66,75 +63,7 @@ def watchdog(config: Config = None, as_json: Json = False) -> None:
         signal.signal(number, end)
     with open_cluster(config, terminal.log) as cluster:
         terminal.say(f"watching {cluster.spec.name}: epoch {cluster.record.epoch}, primary {cluster.record.primary}", "dim")
-        Watchdog(cluster.spec, cluster.store, cluster.secrets, terminal.EventLines(as_json=as_json)).run(stop)
+        lines, restorer = terminal.EventLines(as_json=as_json), restorer_of(cluster, config)
+        Watchdog(cluster.spec, cluster.store, cluster.secrets, lines, restorer=restorer).run(stop)
     if signal.SIGINT in received:
         raise SystemExit(INTERRUPTED)
-
-
-def switchover(
-    config: Config = None,
-    as_json: Json = False,
-    to: Annotated[str | None, typer.Option("--to", metavar="NODE", help="The new primary [default: the best].")] = None,
-) -> None:
-    """Move the primary, planned: no write is lost, and the old primary follows the new one."""
-    _perform(config, as_json, RequestKind.SWITCHOVER, to, option="--to")
-
-
-def failover(
-    config: Config = None,
-    as_json: Json = False,
-    to: Annotated[str | None, typer.Option("--to", metavar="NODE", help="The new primary [default: the best].")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Accept the loss of writes that cannot be proven safe.")] = False,
-) -> None:
-    """Replace a primary that failed or must go now. Refused where acknowledged writes could be lost, unless forced."""
-    _perform(config, as_json, RequestKind.FAILOVER, to, option="--to", force=force)
-
-
-def rejoin(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The server to judge again.")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Judge a quarantined server again, and let it follow if its history allows that."""
-    _perform(config, as_json, RequestKind.REJOIN, node, option="NODE")
-
-
-def drain(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The replica to work on.")],
-    config: Config = None,
-    as_json: Json = False,
-    force: Annotated[bool, typer.Option("--force", help="Even if it is the last replica that serves reads.")] = False,
-) -> None:
-    """Send a replica no more reads; what it is doing, it finishes. It goes on replicating and may still take over."""
-    _perform(config, as_json, RequestKind.DRAIN, node, option="NODE", force=force)
-
-
-def undrain(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The replica that takes reads again.")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Send a drained replica reads again."""
-    _perform(config, as_json, RequestKind.UNDRAIN, node, option="NODE")
-
-
-def _perform(
-    config: Path | None, as_json: bool, kind: RequestKind, node: str | None, *, option: str, force: bool = False
-) -> None:
-    """Ask, show what happens meanwhile, and print what came of it. Refused becomes exit code 1 at the door."""
-    with open_cluster(config, terminal.log) as cluster:
-        if node is not None:
-            known_node(cluster.spec, node, option)
-        request = Request(id=uuid4().hex, kind=kind, to=node, force=force)
-        began = time.monotonic()
-        with terminal.steps(f"{kind.value} …") as report:
-            answered = perform(cluster.spec, cluster.store, cluster.secrets, request, report)
-        took_ms = round((time.monotonic() - began) * 1000)
-        record = cluster.store.load() or cluster.record
-    if as_json:
-        facts = {"request": kind.value, "done": bool(answered.done), "answer": answered.answer, "took_ms": took_ms}
-        terminal.emit({**facts, "epoch": record.epoch, "primary": record.primary})
-    else:
-        terminal.out().print(
-            f"{answered.answer or f'{kind.value} done'} ({took_ms} ms; epoch {record.epoch}, primary {record.primary})"
-        )

@@ -24,8 +24,11 @@ from replclus.store import SqliteStore
 from replclus.store.secrets import load_secrets
 from replclus.watchdog import observe_once
 from replclus.watchdog.once import look
+from replclus.watchdog.report import last_step_ms
+from replclus.watchdog.report_files import ENTRIES_MAX
 
 WATCH_EVERY_S = 1.0
+NO_PRIMARY = "there is no primary: the cluster was never initialised"
 
 
 def status_command(
@@ -63,11 +66,12 @@ def see(config: Path | None) -> Status:
     store = SqliteStore(spec.state_dir, create=False)
     try:
         record = load_or_rebuild(spec, store, secrets, terminal.log)
+        measured = last_step_ms(store.journal(ENTRIES_MAX))
     finally:
         store.close()
     if record is None or record.forming:
         return _before_init(configuration.load(config))
-    return status(observe_once(spec, record, secrets))
+    return status(observe_once(spec, record, secrets), measured)
 
 
 def _before_init(spec: ClusterSpec) -> Status:
@@ -82,7 +86,7 @@ def _before_init(spec: ClusterSpec) -> Status:
         durability=spec.durability,
         problems=(advice, *(problem for node in nodes for problem in node.problems)),
         nodes=nodes,
-        if_primary_failed_now=Verdict("refuse", None, "there is no primary: the cluster was never initialised"),
+        if_primary_failed_now=Verdict("refuse", None, NO_PRIMARY, blockers=(NO_PRIMARY,)),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from replclus.config import grammar
 from replclus.config.problems import Location, Problems
+from replclus.model.spec import Timings
 
 DEFAULT_PORT = 3306
 
@@ -24,6 +25,7 @@ def check_document(document: Mapping[str, Any], base: Path, problems: Problems) 
     _check_sockets(nodes, base, problems)
     _check_one_primary(nodes, problems)
     _check_accounts(document.get("accounts"), nodes, problems)
+    _check_lease(document, problems)
 
 
 def _tables(value: object) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -98,6 +100,22 @@ def _check_accounts(accounts: object, nodes: list[tuple[int, dict[str, Any]]], p
         problems.add(
             ("accounts", "app", "hosts"),
             "is missing: list the exact hosts that the application connects from, as the servers see them",
+        )
+
+
+def _check_lease(document: Mapping[str, Any], problems: Problems) -> None:
+    """Applications through replclus stop first, then the primary: the other way round they would meet a read-only server."""
+    defaults = Timings()
+    cluster, timings = document.get("cluster", {}), document.get("timings", {})
+    lease = cluster.get("lease_s", defaults.lease_s) if isinstance(cluster, dict) else None
+    ttl = timings.get("routing_ttl_s", defaults.routing_ttl_s) if isinstance(timings, dict) else None
+    if type(lease) is not int or type(ttl) not in (int, float) or lease <= 0 or ttl is None:
+        return
+    if lease <= ttl:
+        problems.add(
+            ("cluster", "lease_s"),
+            f"{lease} is not more than timings.routing_ttl_s ({ttl:g}), the time that applications write without a pulse: "
+            "make it twice as long, or 0 for no lease",
         )
 
 

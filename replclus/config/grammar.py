@@ -140,6 +140,13 @@ def path(value: str) -> str:
     return value
 
 
+def word(value: str) -> str:
+    """One word of a command line. It may be empty; what it means is the program's business."""
+    if "\0" in value or len(value.encode(errors="replace")) > PATH_BYTES_MAX:
+        raise ValueError(f"{_shown(value)} is not a word of a command: at most {PATH_BYTES_MAX} bytes, none of them NUL")
+    return value
+
+
 def _shown(value: str) -> str:
     """`value` quoted, and cut where it would flood the message."""
     return repr(value if len(value) <= 60 else value[:57] + "...")

@@ -7,17 +7,29 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from replclus.config import checks, passwords
+from replclus.config import hooks as programs
 from replclus.config.problems import Location, Problems
-from replclus.config.schema import AccountTable, AdminTable, AppTable, Document, NodeTable
+from replclus.config.schema import AccountTable, AdminTable, AppTable, Document, FenceTable, NodeTable
 from replclus.errors import ConfigError
 from replclus.events import Report, Warned
-from replclus.model.spec import Account, AppAccount, ClusterSpec, Durability, NodeSpec, OnDivergence, Timings
+from replclus.model.spec import (
+    Account,
+    AppAccount,
+    ClusterSpec,
+    Durability,
+    FenceHook,
+    Hooks,
+    NodeSpec,
+    OnDivergence,
+    Timings,
+)
 
 PATH_VARIABLE = "REPLCLUS_CONFIG"
 DEFAULT_FILE = "replclus.toml"
@@ -32,13 +44,15 @@ def load(
     environ: Mapping[str, str] = os.environ,
     overrides: Mapping[str, object] | None = None,
     accounts: bool = True,
+    hooks: bool = True,
     report: Report | None = None,
 ) -> ClusterSpec:
     """The cluster that the file describes. Default path: the variable REPLCLUS_CONFIG, else ./replclus.toml.
 
     `overrides` replace values by dotted key (`{"cluster.durability": "available"}`), in tables that are not lists. With
     `accounts=False` the passwords of `[accounts]` are not looked for, and `admin` and `app` are None: for the watchdog
-    and for applications, which must not depend on a secret they do not use. `report` hears warnings.
+    and for applications, which must not depend on a secret they do not use. With `hooks=False` the programs of `[hooks]`
+    are not looked for, and there are none: they are on the watchdog's host. `report` hears warnings.
 
     Raises ConfigError with one line for every problem: file, key, what is wrong and the fix.
     """
@@ -54,12 +68,13 @@ def load(
         tables = None
     checks.check_document(document, base, problems)
     logins = _logins(document, base, environ, problems) if accounts else {}
+    found = programs.resolve(document, base, environ, problems) if hooks else Hooks()
     problems.raise_if_any()
     if tables is None:
         raise AssertionError("a refused document has problems")
     if report and _shows_passwords(file, document):
         report(Warned(what=f"{shown} holds a password and every user may read it: run chmod 600 {shown}"))
-    return _spec(tables, base, logins)
+    return replace(_spec(tables, base, logins), hooks=found)
 
 
 def _locate(path: Path | str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
@@ -158,8 +173,15 @@ def _spec(tables: Document, base: Path, logins: Mapping[str, tuple[AccountTable,
         on_divergence=OnDivergence(tables.failover.on_divergence),
         failovers_max=tables.failover.failovers_max,
         failovers_window_s=tables.failover.failovers_window_s,
-        timings=Timings(**tables.timings.model_dump()),
+        timings=Timings(**tables.timings.model_dump(), lease_s=tables.cluster.lease_s),
+        fence_hook=_fence_hook(tables.fence, base) if tables.fence else None,
     )
+
+
+def _fence_hook(table: FenceTable, base: Path) -> FenceHook:
+    program, *arguments = table.command
+    # Without a slash it is looked for on PATH, when it is needed.
+    return FenceHook((str(_path(program, base)) if "/" in program else program, *arguments), table.timeout_s)
 
 
 def _node(table: NodeTable, base: Path) -> NodeSpec:

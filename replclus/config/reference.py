@@ -8,7 +8,16 @@ from pydantic import BaseModel
 
 from replclus.config.loading import DEFAULT_FILE, PATH_VARIABLE
 from replclus.config.problems import fields_of
-from replclus.config.schema import AdminTable, AppTable, ClusterTable, NodeTable, TimingsTable
+from replclus.config.schema import (
+    AdminTable,
+    AppTable,
+    ClusterTable,
+    FailoverTable,
+    FenceTable,
+    HooksTable,
+    NodeTable,
+    TimingsTable,
+)
 from replclus.config.url import SCHEME
 
 _INTRODUCTION = f"""\
@@ -63,7 +72,10 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[accounts.admin]", AdminTable),
     ("[accounts.app]", AppTable),
     ("[[node]]", NodeTable),
+    ("[failover]", FailoverTable),
     ("[timings]", TimingsTable),
+    ("[hooks]", HooksTable),
+    ("[fence]", FenceTable),
 )
 
 

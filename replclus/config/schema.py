@@ -12,12 +12,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from replclus.config import grammar
 from replclus.model.record import FAILOVERS_KEPT
-from replclus.model.spec import ClusterSpec, Durability, OnDivergence, Timings
+from replclus.model.spec import ClusterSpec, Durability, Hooks, OnDivergence, Timings
 
 DEFAULT_STATE_DIR = ".replclus"
 NODES_MAX = 64
 
 _DEFAULT = Timings()
+_DEFAULT_HOOKS = Hooks()
 _UNASKED = ClusterSpec(name="", nodes=())
 
 Name = Annotated[str, AfterValidator(grammar.name)]
@@ -28,6 +29,7 @@ Schema = Annotated[str, AfterValidator(grammar.schema)]
 PathText = Annotated[str, AfterValidator(grammar.path)]
 Label = Annotated[str, AfterValidator(grammar.label)]
 SshDestination = Annotated[str, AfterValidator(grammar.ssh)]
+Command = list[Annotated[str, AfterValidator(grammar.word)]]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -69,6 +71,34 @@ class ClusterTable(Table):
         default=DEFAULT_STATE_DIR,
         description="directory (mode 0700) of the cluster record, its lock and the generated passwords; relative to this file",
     )
+    lease_s: int = Field(
+        default=_DEFAULT.lease_s,
+        ge=0,
+        le=3600,
+        description="after this many seconds without a pulse the primary turns itself read-only, by an event of its own; more "
+        "than `timings.routing_ttl_s`; 0: never",
+    )
+
+
+class FenceTable(Table):
+    """A program that makes a failed primary unable to write where replclus cannot: it cuts the power, or the network.
+
+    It runs on the watchdog's machine, without a shell and without input, and finds the server in `REPLCLUS_NODE`,
+    `REPLCLUS_HOST` and `REPLCLUS_PORT`. Exit code 0 means that the server provably acknowledges nothing any more.
+    """
+
+    command: Command = Field(
+        min_length=1,
+        max_length=64,
+        description="the program and its arguments; with a slash in it, the program is relative to this file",
+    )
+    timeout_s: float = Field(default=5.0, ge=0.1, le=60, description="it is killed, and has failed, after this many seconds")
+
+    @model_validator(mode="after")
+    def _names_a_program(self) -> FenceTable:
+        if not self.command[0].strip():
+            raise ValueError('command begins with an empty word: write ["program", "argument", …]')
+        return self
 
 
 class AccountTable(Table):
@@ -255,6 +285,30 @@ class TimingsTable(Table):
         return self
 
 
+class HooksTable(Table):
+    """Programs of yours that the watchdog runs after something happened. Each is a list of words, run without a shell.
+
+    The first word is a path (relative to this file) or a name on PATH. On stdin a program gets the event as one line of
+    JSON; in its environment the cluster's name and the event's values as `REPLCLUS_CLUSTER`, `REPLCLUS_EVENT`,
+    `REPLCLUS_SENTENCE`, for a change of the primary `REPLCLUS_OLD`, `REPLCLUS_NEW` and `REPLCLUS_EPOCH`, for a problem
+    `REPLCLUS_PROBLEM` and `REPLCLUS_NODE`; of the watchdog's own environment only PATH, HOME, the user and the language.
+    Hooks run one after another, behind the watchdog's back: one that hangs or fails is a warning and delays nothing but
+    other hooks.
+    """
+
+    on_failover: Command = Field(default_factory=list, max_length=64, description="after an unplanned change of the primary")
+    on_switchover: Command = Field(default_factory=list, max_length=64, description="after a planned one")
+    on_problem: Command = Field(
+        default_factory=list, max_length=64, description="when a problem appears (`replclus status` shows the same)"
+    )
+    timeout_s: float = Field(
+        default=_DEFAULT_HOOKS.timeout_s,
+        ge=0.1,
+        le=300,
+        description="a program that runs longer is killed, with the processes it started",
+    )
+
+
 class Document(Table):
     """All of replclus.toml."""
 
@@ -262,6 +316,8 @@ class Document(Table):
     accounts: AccountsTable = Field(default_factory=AccountsTable, description="accounts that you provide")
     failover: FailoverTable = Field(default_factory=FailoverTable, description="what happens without a person")
     timings: TimingsTable = Field(default_factory=TimingsTable, description="waits")
+    hooks: HooksTable = Field(default_factory=HooksTable, description="programs to run when something happened")
+    fence: FenceTable | None = Field(default=None, description="a program that fences a failed primary")
     node: list[NodeTable] = Field(min_length=1, max_length=NODES_MAX, description="one [[node]] per server")
 
 

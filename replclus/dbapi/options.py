@@ -229,8 +229,8 @@ def _from_file(path: str | Path | None) -> tuple[tuple[Node, ...], Path]:
     known = _FILES.get(shown)
     if known is not None and known[0] == stamp:
         return known[1]
-    # An application must not depend on the passwords of accounts that it does not use.
-    spec = load(path, accounts=False)
+    # An application must not depend on passwords and programs that it does not use.
+    spec = load(path, accounts=False, hooks=False)
     nodes = tuple(
         Node(name=node.name, host=node.host, port=node.port, socket=node.socket, weight=node.weight) for node in spec.nodes
     )

@@ -40,7 +40,10 @@ MARIADB_GLOBAL = {
 }
 
 MYSQL_GLOBAL = {
-    AccountRole.REPLICATION: ("REPLICATION SLAVE",),
+    AccountRole.REPLICATION: (
+        "BACKUP_ADMIN",  # lets another node clone this one
+        "REPLICATION SLAVE",
+    ),
     AccountRole.WATCHDOG: (
         "CONNECTION_ADMIN",  # enters although max_connections is reached; super_read_only; ends clients' connections
         "PROCESS",  # sees them
@@ -60,7 +63,7 @@ MYSQL_TABLES = {
 
 PULSE_TABLES = {
     AccountRole.REPLICATION: (),
-    AccountRole.WATCHDOG: (("SELECT, INSERT, UPDATE, DELETE", "`replclus`.*"),),
+    AccountRole.WATCHDOG: (("SELECT, INSERT, UPDATE, DELETE, EVENT", "`replclus`.*"),),
     AccountRole.APPLICATION: (
         ("SELECT", "`replclus`.`pulse`"),
         ("SELECT, INSERT, UPDATE, DELETE", "`replclus`.`outcome`"),

@@ -31,7 +31,10 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One global variable that a member needs. `line` belongs under `[mysqld]`; `dynamic` ones can be set while running."""
+    """One global variable that a member needs. `line` belongs under `[mysqld]`; `dynamic` ones can be set while running.
+
+    A server with the value `left_alone` was told so on purpose, and the cluster works without: the setting is not for it.
+    """
 
     name: str
     wanted: str
@@ -39,6 +42,7 @@ class Setting:
     dynamic: bool
     why: str
     check: Check = Check.EQUAL
+    left_alone: str | None = None
 
     def satisfied_by(self, value: str) -> bool:
         """Is `value`, as SHOW GLOBAL VARIABLES prints it, what we need?"""
@@ -130,6 +134,10 @@ class Dialect(Protocol):
     def stop_receiving(self) -> Statement: ...
     def start_receiving(self) -> Statement: ...
     def start_applying(self) -> Statement: ...
+    def start_until(self, goal: GtidSet) -> Statement:
+        """Receive and apply up to `goal`, and not one transaction more."""
+        ...
+
     def stop_replicating(self) -> Statement: ...
     def forget_source(self) -> tuple[Statement, ...]: ...
     def wait_applied(self, received: GtidSet, timeout_s: float) -> Statement:
@@ -163,6 +171,15 @@ class Dialect(Protocol):
         ...
 
     def open_for_writes(self) -> Statement: ...
+    def turn_clients_away(self) -> Statement | None:
+        """Ends every connection but administrators', replicas' included, and lets nobody in: nothing is acknowledged after it.
+        Does not wait for anything. None where the family cannot."""
+        ...
+
+    def admit_clients(self) -> tuple[Statement, ...]:
+        """The end of `turn_clients_away`."""
+        ...
+
     def close_for_writes(self) -> Statement: ...
     def admit_administrators(self) -> tuple[Statement, ...]:
         """Let administrators write to a server that stays read-only for everybody else."""
@@ -189,14 +206,27 @@ class Dialect(Protocol):
 
 # ---- what is the same in both families -----------------------------------------------------------------------------
 
-PULSE_COLUMNS = "p.beat, p.epoch, p.primary_node, p.routing_ttl_ms"
-READ_PULSE = Statement("SELECT beat, epoch, primary_node, routing_ttl_ms, topology FROM replclus.pulse WHERE id = 1")
+PULSE_COLUMNS = "p.beat, p.epoch, p.primary_node, p.routing_ttl_ms, p.lease_ms"
+READ_PULSE = Statement("SELECT beat, epoch, primary_node, routing_ttl_ms, lease_ms, topology FROM replclus.pulse WHERE id = 1")
+LEASE_VERSION = "replclus lease 1"
+"""The comment of the event in `sql/<flavour>/lease.sql`; `init` replaces an event with another one."""
+
+READ_LEASE = Statement(
+    "SELECT status AS status, event_comment AS comment, @@global.event_scheduler AS scheduler,"
+    " TIMESTAMPDIFF(SECOND, last_executed, NOW()) AS idle_s"
+    " FROM information_schema.events WHERE event_schema = 'replclus' AND event_name = 'lease'"
+)
 READ_CLUSTER_ID = Statement("SELECT cluster_id FROM replclus.identity WHERE id = 1")
 VARIABLES = Statement("SHOW GLOBAL VARIABLES")
 USER_SCHEMAS = Statement(
     "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name NOT IN %s ORDER BY schema_name",
     (OWN_SCHEMAS,),
 )
+SENDING = Statement(
+    "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%' AND state LIKE 'Sending binlog event%'"
+)
+"""Threads that are in the middle of sending to a replica. For longer than a moment they are only if nobody takes it."""
+
 BEATS_UNDERWAY = Statement(
     "SELECT COUNT(*) AS beats, COALESCE(SUM(state IN"
     " ('Waiting for backup lock', 'Waiting for global read lock', 'Waiting for commit lock')), 0) AS locked"
@@ -235,6 +265,23 @@ def read_pulse(row: Row) -> PulseRow | None:
         primary=str(row["primary_node"]),
         routing_ttl_ms=int(row["routing_ttl_ms"]),
         topology=str(row.get("topology") or ""),
+        lease_ms=int(row.get("lease_ms") or 0),
+    )
+
+
+LEASE_IDLE_S_MAX = 5
+"""The event runs every second; a scheduler that has not run it for this long (or, by a clock that was set back, never since)
+cannot be counted on."""
+
+
+def lease_runs(rows: Rows) -> bool:
+    """From the rows of `READ_LEASE`: is the event there, enabled, and run by the scheduler?"""
+    return any(
+        row["status"] == "ENABLED"
+        and row["scheduler"] == "ON"
+        and row["idle_s"] is not None
+        and abs(int(row["idle_s"])) <= LEASE_IDLE_S_MAX
+        for row in rows
     )
 
 
@@ -253,9 +300,9 @@ def beat_update(pulse: PulseRow, *, topology: bool) -> Statement:
     Never on a read-only server: our account may write there, and what it wrote would be an errant transaction.
     """
     extra = ", topology = %s" if topology else ""
-    values: tuple[Any, ...] = (pulse.beat, pulse.epoch, pulse.primary, pulse.routing_ttl_ms)
+    values: tuple[Any, ...] = (pulse.beat, pulse.epoch, pulse.primary, pulse.routing_ttl_ms, pulse.lease_ms)
     return Statement(
-        "UPDATE replclus.pulse SET beat = %s, epoch = %s, primary_node = %s, routing_ttl_ms = %s,"  # noqa: S608
+        "UPDATE replclus.pulse SET beat = %s, epoch = %s, primary_node = %s, routing_ttl_ms = %s, lease_ms = %s,"  # noqa: S608
         f" sent_at = UTC_TIMESTAMP(6){extra} WHERE id = 1 AND epoch <= %s AND @@global.read_only = 0",
         (*values, *((pulse.topology,) if topology else ()), pulse.epoch),
     )
@@ -273,9 +320,9 @@ def purge_outcomes(age_s: int, rows_max: int) -> Statement:
 def beat_insert(pulse: PulseRow) -> Statement:
     """The first pulse; nothing where there is one already, or on a read-only server."""
     return Statement(
-        "INSERT IGNORE INTO replclus.pulse (id, beat, epoch, primary_node, routing_ttl_ms, sent_at, topology)"
-        " SELECT 1, %s, %s, %s, %s, UTC_TIMESTAMP(6), %s FROM (SELECT 1) AS here WHERE @@global.read_only = 0",
-        (pulse.beat, pulse.epoch, pulse.primary, pulse.routing_ttl_ms, pulse.topology),
+        "INSERT IGNORE INTO replclus.pulse (id, beat, epoch, primary_node, routing_ttl_ms, lease_ms, sent_at, topology)"
+        " SELECT 1, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6), %s FROM (SELECT 1) AS here WHERE @@global.read_only = 0",
+        (pulse.beat, pulse.epoch, pulse.primary, pulse.routing_ttl_ms, pulse.lease_ms, pulse.topology),
     )
 
 

@@ -131,6 +131,9 @@ class MariadbDialect:
     def start_applying(self) -> Statement:
         return Statement("START SLAVE SQL_THREAD")
 
+    def start_until(self, goal: GtidSet) -> Statement:
+        return Statement("START SLAVE UNTIL master_gtid_pos = %s", (_mine(goal).position(),))
+
     def stop_replicating(self) -> Statement:
         return Statement("STOP SLAVE")
 
@@ -216,6 +219,12 @@ class MariadbDialect:
 
     def open_for_writes(self) -> Statement:
         return Statement("SET GLOBAL read_only = 0")
+
+    def turn_clients_away(self) -> Statement | None:
+        return None
+
+    def admit_clients(self) -> tuple[Statement, ...]:
+        return ()
 
     def close_for_writes(self) -> Statement:
         return Statement("SET GLOBAL read_only = 1")

@@ -158,6 +158,9 @@ class MysqlDialect:
     def start_applying(self) -> Statement:
         return Statement(f"START {self._replica} SQL_THREAD")
 
+    def start_until(self, goal: GtidSet) -> Statement:
+        return Statement(f"START {self._replica} UNTIL SQL_AFTER_GTIDS = %s", (str(_mine(goal)),))
+
     def stop_replicating(self) -> Statement:
         return Statement(f"STOP {self._replica}")
 
@@ -254,6 +257,13 @@ class MysqlDialect:
     def open_for_writes(self) -> Statement:
         # Switches super_read_only off as well.
         return Statement("SET GLOBAL read_only = 0")
+
+    def turn_clients_away(self) -> Statement | None:
+        """https://dev.mysql.com/doc/refman/9.7/en/server-system-variables.html, offline_mode. A restart ends it as well."""
+        return Statement("SET GLOBAL offline_mode = 1")
+
+    def admit_clients(self) -> tuple[Statement, ...]:
+        return (Statement("SET GLOBAL offline_mode = 0"),)
 
     def close_for_writes(self) -> Statement:
         return Statement("SET GLOBAL super_read_only = 1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from replclus.dialect.base import Check, Setting
 from replclus.model.spec import Durability, Timings
 
@@ -13,6 +15,11 @@ def _fixed(name: str, wanted: str, why: str, *, line: str | None = None, check: 
 
 def _dynamic(name: str, wanted: str | int, why: str) -> Setting:
     return Setting(name=name, wanted=str(wanted), line=f"{name}={wanted}", dynamic=True, why=why)
+
+
+def _lease(timings: Timings) -> tuple[Setting, ...]:
+    why = "the event that makes a primary without a pulse read-only is run by it"
+    return (replace(_dynamic("event_scheduler", "ON", why), left_alone="DISABLED"),) if timings.lease_s else ()
 
 
 _COMMON = (
@@ -38,6 +45,7 @@ def mariadb_settings(durability: Durability, timings: Timings, *, for_ever_ms: i
         _fixed("slave_skip_errors", "OFF", "a replica that skips errors silently becomes different"),
         _dynamic("gtid_strict_mode", "ON", "positions can only be compared if sequence numbers never go back"),
         _dynamic("slave_net_timeout", timings.replica_net_timeout_s, "a replica must notice a silent primary in seconds"),
+        *_lease(timings),
         *(_mariadb_lossless(for_ever_ms) if durability is Durability.LOSSLESS else ()),
     )
 
@@ -66,6 +74,7 @@ def mysql_settings(
         _fixed("relay_log_recovery", "OFF", "a restart would throw away what was received and acknowledged, but not applied"),
         _dynamic(f"{replica}_preserve_commit_order", "ON", "a replica that applies in parallel must have no holes"),
         _dynamic(f"{replica}_net_timeout", timings.replica_net_timeout_s, "a replica must notice a silent primary in seconds"),
+        *_lease(timings),
         *(_mysql_lossless(*semi_sync, for_ever_ms) if lossless and semi_sync is not None else ()),
     )
 

@@ -141,6 +141,15 @@ class Seed:
     essential = False
 
 
+@dataclass(frozen=True, slots=True)
+class FreeSenders:
+    """End the threads of `source` that still send to a connection which `node` has long lost: a new one waits for them."""
+
+    node: str
+    source: str
+    essential = False
+
+
 Action = (
     Swap
     | Fence
@@ -156,6 +165,7 @@ Action = (
     | Configure
     | Salvage
     | Seed
+    | FreeSenders
 )
 
 

@@ -57,10 +57,13 @@ def starved(view: ClusterView, node: str) -> bool:
 
     Only while beats fail as well: then it was looked at often enough to be sure.
     """
+    return doubted_since(view) is not None and unfed_for_s(view, node) >= view.spec.timings.starve_s
+
+
+def unfed_for_s(view: ClusterView, node: str) -> float:
+    """How long its receiver had got nothing when we last looked; 0 if we never saw it get anything."""
     fed_at = view.remembered(node).fed_at
-    if fed_at == NEVER or doubted_since(view) is None:
-        return False
-    return view.seen(node).full_at - fed_at >= view.spec.timings.starve_s
+    return 0.0 if fed_at == NEVER else view.seen(node).full_at - fed_at
 
 
 def of_others(view: ClusterView, extra: GtidSet) -> GtidSet:
@@ -179,13 +182,21 @@ CLIENT_ERRORS_MIN = 2000
 
 
 def stalled_since(view: ClusterView) -> float | None:
-    """Since when a primary that answers and is open has committed nothing; None if it does, or does not answer."""
+    """Since when a primary that answers and is open has committed nothing; None if it does, or does not answer.
+
+    Not before somebody was there to acknowledge: a primary that was left alone gets its time when the first one is back.
+    """
     facts = view.facts(view.record.primary)
     moments = (view.pulse.failing_since, view.pulse.pending_since if beat_late(view) else None)
     since = min((moment for moment in moments if moment is not None), default=None)
     if facts is None or not facts.writable or since is None or beat_lost(view) or commits_blocked(view):
         return None
-    return since
+    present = [
+        view.remembered(member.name).receiving_since
+        for member, facts in view.serving_replicas()
+        if view.follows(facts, view.record.primary) and facts.channel is not None and facts.channel.receiver.running
+    ]
+    return max(since, min(present, default=since))
 
 
 def stalled_for_s(view: ClusterView) -> float:

@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from replclus.failover.diagnose import originated_by, process_gone
 from replclus.failover.view import ClusterView
-from replclus.model.gtid import Comparison, GtidSet, compare
+from replclus.model.gtid import GtidSet
 from replclus.model.observation import Facts, Reach
 from replclus.model.record import ClusterRecord, Member
 from replclus.model.spec import Durability
 
 
 def old_primary_fenced(view: ClusterView, old: str) -> bool:
-    """Can `old` accept no write any more? Its process is gone, or it is back read-only and replicating from nobody."""
+    """Can `old` accept no write any more? Its process is gone, it was fenced in this epoch, or it is back and read-only."""
     operation = view.record.operation
     if operation is not None and operation.old_primary == old and operation.fenced:
         return True
     facts = view.facts(old)
     returned_closed = facts is not None and not facts.writable and facts.semi_sync.waiting == 0 and not view.stranger(facts)
-    return process_gone(view, old) or returned_closed
+    return process_gone(view, old) or returned_closed or view.remembered(old).fenced_in == view.record.epoch
 
 
 def revoked(facts: Facts) -> bool:
@@ -107,12 +107,15 @@ def _may_be_attached(view: ClusterView, name: str) -> bool:
     return primary.semi_sync.clients > attached
 
 
+def elected_position(record: ClusterRecord, family: type[GtidSet]) -> GtidSet | None:
+    """What whoever was elected must have before it serves; None where nobody was."""
+    operation = record.operation
+    return None if operation is None or operation.position is None else family.parse(operation.position)
+
+
 def missing_from(record: ClusterRecord, best: GtidSet) -> str | None:
     """A sentence if `best` lacks what an elected node, lost before it served, had received; None if it has all of it."""
-    operation = record.operation
-    if operation is None or operation.position is None:
-        return None
-    known = type(best).parse(operation.position)
-    if compare(best, known) in (Comparison.EQUAL, Comparison.AHEAD):
+    known = elected_position(record, type(best))
+    if known is None or best.contains(known):
         return None
     return f"{record.primary} was being promoted and is lost, and nobody else has all that it had received ({known})"

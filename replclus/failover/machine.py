@@ -6,7 +6,7 @@ from typing import assert_never
 
 from replclus.failover import candidates, diagnose, plan, remedies
 from replclus.failover.decision import Act, Decision, Refuse, Stay, Wait
-from replclus.failover.durability import blockers, old_primary_fenced, revoked
+from replclus.failover.durability import blockers, elected_position, old_primary_fenced, revoked
 from replclus.failover.problems import TABLE
 from replclus.failover.requests import consider
 from replclus.failover.view import ClusterView
@@ -42,13 +42,15 @@ def _first_of_table(view: ClusterView) -> Decision:
         for node, _ in row.find(view):
             decision = row.remedy(view, node or view.record.primary)
             match decision:
-                case Act() | Wait() if not refused or isinstance(decision, Act):
+                case Act() | Wait():
                     return decision
                 case Refuse():
                     reasons.insert(0, decision)
                     refused = True
                 case Stay():
                     reasons.append(decision)
+                case never:
+                    assert_never(never)
     return reasons[0] if reasons else Stay("all is as it should be")
 
 
@@ -67,8 +69,15 @@ def _continue(view: ClusterView, operation: Operation) -> Decision:
 
 def _continue_promotion(view: ClusterView) -> Decision:
     primary = view.record.primary
-    if view.facts(primary) is not None:
-        return Act(plan.complete(view))
+    facts = view.facts(primary)
+    if facts is not None:
+        must_have = elected_position(view.record, type(facts.received))
+        if must_have is None or facts.received.contains(must_have) or view.forced:
+            return Act(plan.complete(view))
+        source = candidates.source_of(view, must_have)
+        if source is None:
+            return Refuse((f"{primary} was elected and lacks what others had received ({must_have}): bring them back",))
+        return Act(plan.complete(view, catch_up_from=source))
     silent_since = view.remembered(primary).silent_since
     silent_for_s = 0.0 if silent_since is None else view.now - silent_since
     if diagnose.primary_dead(view) or diagnose.primary_frozen(view) or silent_for_s > view.spec.timings.acker_grace_s:
@@ -98,6 +107,8 @@ def _continue_failover(view: ClusterView, operation: Operation) -> Decision:
                 return Act(plan.promote(view, elected))
             case candidates.NobodyElectable(reasons):
                 against = reasons
+            case never:
+                assert_never(never)
     if back is not None:
         return Act(plan.abandon(view, f"{old} is there, and nobody can take over: {'; '.join(against)}", reopen_old=False))
     return Refuse(against)
@@ -126,3 +137,5 @@ def _continue_switchover(view: ClusterView, operation: Operation) -> Decision:
             return Act(plan.promote(view, elected))
         case candidates.NobodyElectable(reasons):
             return Act(plan.abandon(view, "; ".join(reasons), reopen_old=True))
+        case never:
+            assert_never(never)

@@ -15,6 +15,7 @@ from replclus.failover.decision import (
     Detach,
     Fence,
     Follow,
+    FreeSenders,
     OpenForWrites,
     Plan,
     Promote,
@@ -91,7 +92,23 @@ def promote(view: ClusterView, elected: Elected) -> Plan:
         ),
     )
     what = f"{elected.name} is elected, it received everything the others did"
-    return Plan(what, (Swap(decided, what), *_salvage(view, decided, operation.old_primary), *_carry_through(view, decided)))
+    if elected.catch_up_from is not None:
+        what = f"{elected.name} is elected, and gets from {elected.catch_up_from} what it lacks"
+    steps = (*_catch_up(view, elected.name, elected.catch_up_from), *_salvage(view, decided, operation.old_primary))
+    return Plan(what, (Swap(decided, what), *steps, *_carry_through(view, decided)))
+
+
+def _catch_up(view: ClusterView, name: str, source: str | None) -> tuple[Step, ...]:
+    """Whoever may be promoted gets what it lacks from whoever may not. Both have been detached from the old primary."""
+    if source is None:
+        return ()
+    timeout_s = view.spec.timings.drain_timeout_s
+    return (
+        WaitApplied(source, timeout_s),
+        Follow(name, source),
+        WaitCaughtUp(name, source, timeout_s),
+        StopReceiving(name),
+    )
 
 
 def _salvage(view: ClusterView, decided: ClusterRecord, old: str) -> tuple[Step, ...]:
@@ -102,9 +119,11 @@ def _salvage(view: ClusterView, decided: ClusterRecord, old: str) -> tuple[Step,
     return (drain, Salvage(decided.primary, old, view.spec.timings.salvage_timeout_s))
 
 
-def complete(view: ClusterView) -> Plan:
+def complete(view: ClusterView, *, catch_up_from: str | None = None) -> Plan:
     """The record names the new primary already: finish what was begun."""
-    return Plan(f"completing the promotion of {view.record.primary}", _carry_through(view, view.record))
+    primary = view.record.primary
+    steps = (*_catch_up(view, primary, catch_up_from), *_carry_through(view, view.record))
+    return Plan(f"completing the promotion of {primary}", steps)
 
 
 def reopen(view: ClusterView, reason: str) -> Plan:
@@ -192,6 +211,11 @@ def fence(name: str, reason: str) -> Plan:
     return Plan(reason, (Fence(name),))
 
 
+def free_senders(view: ClusterView, name: str) -> Plan:
+    source = view.record.primary
+    return Plan(f"{name} gets nothing from {source}: ending what {source} still sends in vain", (FreeSenders(name, source),))
+
+
 def configure(name: str, reason: str) -> Plan:
     return Plan(reason, (Configure(name),))
 
@@ -242,8 +266,11 @@ def change_state(view: ClusterView, member: Member, state: MemberState, what: st
 
 
 def _revoke_everyone(view: ClusterView, *also: Action) -> Step:
-    actions = (*also, *(StopReceiving(member.name) for member, _ in view.serving_replicas()))
-    return Together(actions, enough=len(actions))
+    """A fence that takes its time is not waited for where revocation is enough: where a replica acknowledges every commit."""
+    revoked = tuple(StopReceiving(member.name) for member, _ in view.serving_replicas())
+    actions = (*also, *revoked)
+    lossless = view.record.durability is Durability.LOSSLESS
+    return Together(actions, enough=len(revoked) if lossless and revoked else len(actions))
 
 
 def attachable(view: ClusterView, primary: str) -> tuple[str, ...]:

@@ -146,7 +146,10 @@ def _two_writers(view: ClusterView, member: Member, facts: Facts) -> str | None:
     primary = view.facts(view.record.primary)
     if not facts.writable or view.stranger(facts) or primary is None or not primary.writable:
         return None
-    return f"accepts writes, and so does {view.record.primary}, the primary of epoch {view.record.epoch}"
+    what = f"accepts writes, and so does {view.record.primary}, the primary of epoch {view.record.epoch}"
+    if facts.semi_sync.waiting:
+        what += "; commits wait there that nobody will acknowledge: restart it, and they are cut off"
+    return what
 
 
 def _is_writable(view: ClusterView, member: Member, facts: Facts) -> str | None:
@@ -160,6 +163,10 @@ def _is_foreign(view: ClusterView, member: Member, facts: Facts) -> str | None:
     if not member.admitted or not view.stranger(facts):
         return None
     return remedies.foreign(facts.identity.cluster_id)
+
+
+def _has_anothers_id(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    return remedies.anothers_id(view, member, facts) if member.admitted and not view.stranger(facts) else None
 
 
 def _primary_is_foreign(view: ClusterView) -> bool:
@@ -212,6 +219,8 @@ def _is_draining(view: ClusterView, member: Member, facts: Facts) -> str | None:
 def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
     if not member.admitted or view.stranger(facts) or view.follows(facts, view.record.primary):
         return None
+    if _has_anothers_id(view, member, facts):
+        return None  # it is being put aside
     if facts.channel is None:
         return "replicates from nobody"
     return f"replicates from {facts.channel.source_host}:{facts.channel.source_port}, not from {view.record.primary}"
@@ -220,7 +229,7 @@ def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
 def _receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
     if not member.admitted or not view.follows(facts, view.record.primary) or facts.channel is None:
         return None
-    if facts.channel.applier.errno or _has_errant(view, member, facts):
+    if facts.channel.applier.errno or _has_errant(view, member, facts) or _has_anothers_id(view, member, facts):
         return None  # it is being put aside
     receiver = facts.channel.receiver
     if not receiver.running:
@@ -228,6 +237,18 @@ def _receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | 
     if receiver.errno and not receiver.connected and view.primary.answered:
         return f"cannot receive (error {receiver.errno}: {receiver.error})"
     return None
+
+
+def _is_starved(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    """It is connected, or tries to be, and has got nothing for longer than both ends take to give a connection up."""
+    if not member.admitted or not view.follows(facts, view.record.primary) or facts.channel is None:
+        return None
+    timings = view.spec.timings
+    given_up_s = timings.replica_net_timeout_s + timings.connect_retry_s + timings.connect_timeout_s
+    unfed_s = diagnose.unfed_for_s(view, member.name)
+    if not facts.channel.receiver.running or not view.primary.answered or unfed_s < given_up_s:
+        return None
+    return f"has received nothing for {unfed_s:.0f} s, though it tries"
 
 
 def _applier_broken(view: ClusterView, member: Member, facts: Facts) -> str | None:
@@ -238,6 +259,8 @@ def _applier_broken(view: ClusterView, member: Member, facts: Facts) -> str | No
 
 def _applier_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
     follows = member.admitted and view.follows(facts, view.record.primary)
+    if _has_anothers_id(view, member, facts):
+        return None  # it is being put aside
     if not follows or facts.channel is None or facts.channel.applier.running or facts.channel.applier.errno:
         return None
     return "has stopped applying"
@@ -403,6 +426,13 @@ TABLE: tuple[Situation, ...] = (
         remedies.quarantine_foreign,
     ),
     Situation(
+        "ServerIdTaken",
+        Severity.CRITICAL,
+        "A replica has another member's `server_id`: the two would keep each other from receiving.",
+        _each_replica(_has_anothers_id),
+        remedies.quarantine_anothers_id,
+    ),
+    Situation(
         "ReplicaErrant",
         Severity.CRITICAL,
         "A replica executed transactions of its own.",
@@ -429,6 +459,13 @@ TABLE: tuple[Situation, ...] = (
         "A replica does not receive from the primary.",
         _each_replica(_receiver_stopped),
         remedies.restart_replication,
+    ),
+    Situation(
+        "ReplicaStarved",
+        Severity.WARNING,
+        "A replica is connected, or tries to be, and gets nothing from a primary that answers.",
+        _each_replica(_is_starved),
+        remedies.free_senders,
     ),
     Situation(
         "ReplicaSqlStopped",

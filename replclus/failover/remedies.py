@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 from replclus.failover import candidates, diagnose, plan
 from replclus.failover.decision import Act, Decision, Refuse, Stay, Swap, Wait
 from replclus.failover.durability import blockers, removable_acker, revoked
 from replclus.failover.view import ClusterView
 from replclus.model.gtid import GtidSet
-from replclus.model.observation import Reach
+from replclus.model.observation import Facts, Reach
 from replclus.model.record import Member
 from replclus.model.spec import Durability, OnDivergence
 
@@ -52,6 +53,8 @@ def fail_over(view: ClusterView, node: str) -> Decision:
             return Refuse(reasons)
         case candidates.Elected():
             return Act(plan.claim_failover(view, diagnose.why_failed(view)))
+        case never:
+            assert_never(never)
 
 
 def too_many_failovers(view: ClusterView) -> str | None:
@@ -112,6 +115,8 @@ def close_replica(view: ClusterView, node: str) -> Decision:
     facts = view.facts(node)
     if not may_touch(view, node) or facts is None:
         return Stay(f"{node} is left alone for a moment after a failed step")
+    if facts.semi_sync.waiting and view.remembered(node).fenced_in == view.record.epoch:
+        return Stay(f"{node} is fenced, and cannot be made read-only behind the commits that wait there: restart it")
     if facts.semi_sync.waiting:
         return Act(plan.fence(node, f"{node} is no primary, and commits wait there that nobody may acknowledge"))
     return Act(plan.close(view, node, f"{node} is no primary and must not accept writes"))
@@ -170,6 +175,22 @@ def quarantine_foreign(view: ClusterView, node: str) -> Decision:
     facts = view.facts(node)
     assert facts is not None
     return put_aside(view, node, foreign(facts.identity.cluster_id))
+
+
+def quarantine_anothers_id(view: ClusterView, node: str) -> Decision:
+    """Put it aside: a primary sends its log to one of those who have the same id, and cuts off the other."""
+    facts = view.facts(node)
+    assert facts is not None
+    return put_aside(view, node, anothers_id(view, view.record.member(node), facts) or "")
+
+
+def anothers_id(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    """What is wrong with its server_id, if that is not its own but another member's."""
+    present = facts.identity.server_id
+    others = [other.name for other in view.record.members if other.name != member.name and other.server_id == present]
+    if present == member.server_id or not others:
+        return None
+    return f"it has server_id {present}, which is that of {others[0]}; its own is {member.server_id}"
 
 
 def foreign(cluster_id: str | None) -> str:
@@ -232,6 +253,8 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
         return Stay(f"{node} is judged when the primary answers")
     if not may_touch(view, node):
         return Stay(f"{node} is left alone for a moment after a failed step")
+    if facts.writable:
+        return Stay(f"{node} is judged when it is closed: what waits to be committed there may still be cut off")
     if primary.executed.contains(facts.received):
         return Act(plan.follow(view, view.record.member(node)))
     if view.primary.full_at < view.seen(node).full_at:
@@ -252,6 +275,13 @@ def restart_replication(view: ClusterView, node: str) -> Decision:
     if facts is not None and facts.channel is not None and facts.channel.receiver.running and facts.channel.applier.running:
         return Stay(f"{node} keeps trying by itself")
     return Act(plan.follow(view, view.record.member(node)))
+
+
+def free_senders(view: ClusterView, node: str) -> Decision:
+    """End the sending threads of the primary that hang: a replica that connects anew is served when they are gone."""
+    if not may_touch(view, node):
+        return Stay(f"{node} is left alone for a moment after a step that may help")
+    return Act(plan.free_senders(view, node))
 
 
 def forget_absent_acker(view: ClusterView, node: str) -> Decision:

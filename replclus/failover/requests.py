@@ -6,8 +6,8 @@ from typing import assert_never
 
 from replclus.failover import candidates, diagnose, plan
 from replclus.failover.decision import Act, Action, Decision, Swap, Wait
-from replclus.failover.durability import blockers, old_primary_fenced
-from replclus.failover.remedies import can_be_fenced, put_aside
+from replclus.failover.durability import blockers
+from replclus.failover.remedies import foreign, put_aside
 from replclus.failover.view import ClusterView, lag_ms
 from replclus.model.record import Member, MemberState, Request, RequestKind
 
@@ -80,6 +80,8 @@ def _best_target(view: ClusterView) -> str | None:
             return name
         case candidates.NobodyElectable():
             return next((m.name for m, _ in view.serving_replicas() if _unfit_target(view, m.name) is None), None)
+        case never:
+            assert_never(never)
 
 
 def _unfit_target(view: ClusterView, target: str) -> str | None:
@@ -95,6 +97,8 @@ def _unfit_target(view: ClusterView, target: str) -> str | None:
     facts = view.facts(target)
     if facts is None:
         return f"{target} does not answer ({view.seen(target).error or view.seen(target).reach.value})"
+    if view.stranger(facts):
+        return f"{target} is not the server that was admitted: {foreign(facts.identity.cluster_id)}"
     if reason := candidates.unfit(view, member, facts):
         return reason
     if not view.follows(facts, view.record.primary) or facts.channel is None or not facts.channel.receiver.connected:
@@ -110,10 +114,10 @@ def _failover(view: ClusterView, request: Request) -> Decision:
     facts = view.facts(old)
     if facts is not None and facts.writable and not diagnose.writes_stalled(view) and not request.force:
         return _no(view, f"{old} is healthy: use `replclus switchover`, or --force to kill it")
-    if not request.force:
-        fenced = old_primary_fenced(view, old) or can_be_fenced(view, old)
-        if against := blockers(view, old, fenced=True if fenced else diagnose.primary_silent(view)):
-            return _no(view, "; ".join(against))
+    # The claim fences it, or detaches everyone from it.
+    against = () if request.force else blockers(view, old, fenced=True)
+    if against:
+        return _no(view, "; ".join(against))
     if request.to is not None and request.to not in [member.name for member in view.record.replicas]:
         return _no(view, f"{request.to} is not a replica of this cluster")
     match candidates.elect(view, wanted=request.to):
@@ -121,6 +125,8 @@ def _failover(view: ClusterView, request: Request) -> Decision:
             return _no(view, "; ".join(reasons))
         case candidates.Elected():
             return Act(plan.claim_failover(view, "asked for by a person", wanted=request.to))
+        case never:
+            assert_never(never)
 
 
 def _drain(view: ClusterView, request: Request) -> Decision:

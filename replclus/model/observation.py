@@ -109,6 +109,8 @@ class Facts:
     `executed` is what the server has applied and written to its binlog; `received` is that plus what it has fetched and
     not yet applied, so `received` always contains `executed`. `channel` is None where no source is configured.
     `locked` says that a commit waits for somebody's global lock; `drift` names settings that are not as they must be.
+    `lease_armed`: it takes writes and will turn itself read-only when no pulse comes for the `lease_ms` of its last one. None
+    if that could not be asked. After a change of role it may be a full probe behind, on the side of False.
     """
 
     identity: Identity
@@ -120,6 +122,7 @@ class Facts:
     pulse: PulseRow | None = None
     locked: bool = False
     drift: tuple[str, ...] = ()
+    lease_armed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,29 @@ class Timings:
     salvage_timeout_s: float = 5.0
     # How long a replica may be away before it is no longer counted among those who acknowledge commits.
     acker_grace_s: float = 3.0
+    # After this long without a pulse the primary turns itself read-only; 0: never.
+    lease_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FenceHook:
+    """A program of the user's that makes a server unable to write: exit code 0 is its proof. `timeout_s` is its time limit."""
+
+    command: tuple[str, ...]
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Programs that the watchdog runs when something happened: each a list of words, empty where there is none.
+
+    The first word is an absolute path. Each run may take `timeout_s`; then it is killed.
+    """
+
+    on_failover: tuple[str, ...] = ()
+    on_switchover: tuple[str, ...] = ()
+    on_problem: tuple[str, ...] = ()
+    timeout_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +154,8 @@ class ClusterSpec:
     failovers_max: int = 3
     failovers_window_s: int = 600
     timings: Timings = field(default_factory=Timings)
+    hooks: Hooks = field(default_factory=Hooks)
+    fence_hook: FenceHook | None = None
 
     def node(self, name: str) -> NodeSpec:
         """The node called `name`; KeyError if there is none."""

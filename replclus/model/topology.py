@@ -77,7 +77,8 @@ class PulseRow:
 
     `beat` counts milliseconds and only grows, so that the newest beat seen anywhere minus a replica's beat is that
     replica's lag in milliseconds, with no two clocks compared. `routing_ttl_ms` is how long a router may go on writing
-    after it last saw a new beat.
+    after it last saw a new beat. `lease_ms` is how long the primary may go on without one before it turns itself read-only;
+    0 while nobody will replace it: before a watchdog drives the cluster, and after one has taken its leave.
     """
 
     beat: int
@@ -85,3 +86,4 @@ class PulseRow:
     primary: str
     routing_ttl_ms: int
     topology: str
+    lease_ms: int = 0

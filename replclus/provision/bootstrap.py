@@ -34,6 +34,14 @@ class InitReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Examination:
+    """What was found of every server, and the hosts that our accounts should be for."""
+
+    seen: tuple[Inspection | Unfit, ...]
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Situation:
     """What was found, and what follows from it. `lost`: the record is gone, and this is what the servers say it was."""
 
@@ -96,6 +104,24 @@ def bootstrap(
             )
             work.carry_out(found.phases)
         return InitReport(changed=True, steps=tuple(step for phase in found.phases for step in phase))
+
+
+def examine(
+    spec: ClusterSpec,
+    record: ClusterRecord | None,
+    secrets: Secrets | None,
+    *,
+    connect: Connect | None = None,
+    resolve: account_hosts.Resolve = account_hosts.resolve,
+) -> Examination:
+    """Look at every server as the administrator, and judge nothing. Reads only. ConfigError without an admin account."""
+    if spec.admin is None:
+        raise ConfigError("is missing: an administrator's account is needed on every server", where="accounts.admin")
+    access = Access(spec, spec.admin, secrets, connect or connect_with(spec))
+    with _administrators(access) as servers:
+        seen = tuple(_inspect_all(access, servers, record.primary if record else spec.first_primary.name))
+    fit = tuple(one for one in seen if isinstance(one, Inspection))
+    return Examination(seen, account_hosts.account_hosts(spec, (one.seen_from for one in fit), resolve))
 
 
 @contextmanager

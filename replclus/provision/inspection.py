@@ -27,7 +27,9 @@ class Inspection:
     is the host that the server sees us come from. `accounts` are all (user, host) pairs; `privileged` those of them that
     could write to a read-only server, each with the right that lets it. `ours` says that our own accounts log in with our
     passwords. `lines` is what its option file ought to say, `option_file` the text of that file where the host is ours,
-    None elsewhere. `persists`: the server itself keeps settings over a restart. `forget_source` is how it is told that.
+    None elsewhere. `persists`: the server itself keeps settings over a restart. `lease` is the version of its event of that
+    name, None where there is none that is enabled. `clock_ahead_s` compares its wall clock with ours. `forget_source` is how
+    it is told that.
     """
 
     node: NodeSpec
@@ -44,6 +46,8 @@ class Inspection:
     plugins_missing: bool = False
     option_file: str | None = None
     persists: bool = False
+    lease: str | None = None
+    clock_ahead_s: float = 0.0
     forget_source: tuple[Statement, ...] = ()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from replclus.dialect import Statement
+from replclus.dialect.base import READ_LEASE
 from replclus.errors import AccessDenied, ServerError, ServerUnreachable, UnsupportedServer
 from replclus.model.spec import Account, ClusterSpec, Durability, Flavour, NodeSpec
 from replclus.provision.inspection import Inspection, Unfit
@@ -19,6 +21,7 @@ from replclus.store.secrets import REPLICATION_USER, WATCHDOG_USER, Secrets
 
 WORKERS_MAX = 16
 OPTION_FILE = "my.cnf"
+EVENTS_NOT_READABLE = 1577  # MariaDB: "Cannot proceed, because event scheduler is disabled"
 
 Connect = Callable[[NodeSpec, Account], Server]
 
@@ -31,6 +34,7 @@ _PRIVILEGED = Statement(
     "SELECT grantee AS grantee, privilege_type AS privilege FROM information_schema.user_privileges"
     " WHERE privilege_type IN ('SUPER', 'READ_ONLY ADMIN', 'CONNECTION_ADMIN')"
 )
+_CLOCK = Statement("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000 AS now_s")
 _OWN_SCHEMA = Statement("SELECT 1 AS one FROM information_schema.schemata WHERE schema_name = 'replclus'")
 _GRANTEE = re.compile(r"'(?P<user>.*)'@'(?P<host>.*)'", re.DOTALL)
 
@@ -85,12 +89,14 @@ def _inspect(server: Server, access: Access) -> Inspection:
     seen = server.observe()
     if seen.facts is None:
         raise ServerError(server.node.name, seen.error)
-    settings = dialect.required_settings(durability, access.spec.timings)
+    variables = server.variables()
+    required = dialect.required_settings(durability, access.spec.timings)
+    settings = tuple(wish for wish in required if variables.get(wish.name, "") != wish.left_alone)
     accounts = frozenset((str(row["name"]), str(row["host"])) for row in server.run(_ACCOUNTS))
     return Inspection(
         node=server.node,
         facts=replace(seen.facts, identity=identity),
-        variables=server.variables(),
+        variables=variables,
         settings=settings,
         lines=option_file_lines(dialect, settings, durability),
         schemas=schemas,
@@ -102,8 +108,28 @@ def _inspect(server: Server, access: Access) -> Inspection:
         plugins_missing=durability is Durability.LOSSLESS and not dialect.semi_sync_installed,
         option_file=_option_file(server.node),
         persists=dialect.flavour is Flavour.MYSQL,
+        lease=_lease(server),
+        clock_ahead_s=_clock_ahead_s(server),
         forget_source=dialect.forget_source(),
     )
+
+
+def _clock_ahead_s(server: Server) -> float:
+    """As if the answer had been made halfway between the question and its arrival."""
+    before = time.time()
+    theirs = float(server.run(_CLOCK)[0]["now_s"])
+    return theirs - (before + time.time()) / 2
+
+
+def _lease(server: Server) -> str | None:
+    try:
+        rows = server.run(READ_LEASE)
+    except ServerError as error:
+        # Its system tables of events are damaged, or were not read at the start: then there is no lease.
+        if error.errno == EVENTS_NOT_READABLE:
+            return None
+        raise
+    return next((str(row["comment"]) for row in rows if row["status"] == "ENABLED"), None)
 
 
 def _privileged(server: Server) -> tuple[tuple[str, str, str], ...]:

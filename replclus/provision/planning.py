@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from replclus.dialect.base import LEASE_VERSION
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec
 from replclus.provision.inspection import Inspection
@@ -22,6 +23,7 @@ from replclus.provision.steps import (
     Detach,
     Follow,
     ForgetHistory,
+    InstallLease,
     InstallPlugins,
     OpenPrimary,
     Phase,
@@ -31,6 +33,7 @@ from replclus.provision.steps import (
 from replclus.store.secrets import REPLICATION_USER, WATCHDOG_USER
 
 OWN_USERS = (REPLICATION_USER, WATCHDOG_USER)
+LEASE_USER = "replclus_lease"
 
 
 def plan(
@@ -54,6 +57,7 @@ def plan(
         ),
         *forming,
         _application(spec, seen, admitted),
+        tuple(InstallLease(node=one.name) for one in seen if _wants_lease(spec, one, bool(forming))),
         () if admitted else (Admit(nodes=tuple(node.name for node in spec.nodes)),),
     )
     return tuple(phase for phase in phases if phase)
@@ -87,6 +91,12 @@ def _application(spec: ClusterSpec, seen: Sequence[Inspection], admitted: bool) 
     return tuple(
         CreateApplication(node=one.name, user=user, hosts=hosts) for one in seen if not (admitted and _has(one, (user,), hosts))
     )
+
+
+def _wants_lease(spec: ClusterSpec, one: Inspection, forming: bool) -> bool:
+    """Not where the event scheduler is ruled out. In a cluster in the making it is always made anew."""
+    allowed = spec.timings.lease_s > 0 and one.variables.get("event_scheduler") != "DISABLED"
+    return allowed and (forming or one.lease != LEASE_VERSION)
 
 
 def _has(one: Inspection, users: Iterable[str], hosts: tuple[str, ...]) -> bool:

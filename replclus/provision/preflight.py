@@ -11,7 +11,7 @@ from replclus.model.observation import Channel
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec
 from replclus.provision.inspection import Inspection, Unfit
-from replclus.provision.planning import OWN_USERS
+from replclus.provision.planning import LEASE_USER, OWN_USERS
 
 _ADMINISTRATORS = frozenset({"root", "mysql", "mariadb.sys", "PUBLIC"})
 _SAME_EVERYWHERE = ("lower_case_table_names", "character_set_server", "collation_server")
@@ -40,6 +40,8 @@ def warnings(spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Ins
             said = f"these accounts can write to a read-only server, use them for administration only: {', '.join(others)}"
             found.append((one.name, said))
         volatile = one.lines if one.option_file is None and not one.persists else ()
+        if (ruled_out := lease_ruled_out(spec, one)) is not None:
+            found.append((one.name, ruled_out))
         if volatile and (record is None or record.forming):
             said = f"a restart forgets what was set here: add to its option file, under [mysqld]: {_lines(volatile)}"
             found.append((one.name, said))
@@ -49,11 +51,21 @@ def warnings(spec: ClusterSpec, record: ClusterRecord | None, seen: Sequence[Ins
     return tuple(found)
 
 
+def lease_ruled_out(spec: ClusterSpec, one: Inspection) -> str | None:
+    """Why this server cannot have the lease it should have, None if it can."""
+    if not spec.timings.lease_s or one.variables.get("event_scheduler") != "DISABLED":
+        return None
+    return (
+        "event_scheduler=DISABLED, so it will not turn itself read-only when it is cut off as the primary: take that out of its "
+        "option file, restart it and run `replclus init` again, or set cluster.lease_s = 0"
+    )
+
+
 def _others_with_power(spec: ClusterSpec, one: Inspection) -> Iterator[str]:
     """Accounts that write to a read-only MariaDB, but for administrators. On MySQL super_read_only stops everybody."""
     if one.identity.flavour is Flavour.MYSQL:
         return
-    known = {*_ADMINISTRATORS, *OWN_USERS} | ({spec.admin.user} if spec.admin else set())
+    known = {*_ADMINISTRATORS, *OWN_USERS, LEASE_USER} | ({spec.admin.user} if spec.admin else set())
     known |= {spec.app.account.user} if spec.app else set()
     for user, host, right in sorted(one.privileged):
         if user not in known:

@@ -170,6 +170,18 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstallLease:
+    """The event of the lease, on every server of its own and out of the binary log; it sleeps on one that is read-only."""
+
+    name: ClassVar[str] = "install lease"
+    node: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.node}: create the event that makes a primary without a pulse read-only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admit:
     """Every member becomes active: from here on the watchdog owns the cluster."""
 
@@ -194,6 +206,7 @@ Step = (
     | OpenPrimary
     | Verify
     | CreateApplication
+    | InstallLease
     | Admit
 )
 Phase = tuple[Step, ...]

@@ -30,6 +30,7 @@ from replclus.provision.steps import (
     Detach,
     Follow,
     ForgetHistory,
+    InstallLease,
     InstallPlugins,
     OpenPrimary,
     Phase,
@@ -105,6 +106,9 @@ class Work:
                 if self.spec.app is not None:
                     account = ((AccountRole.APPLICATION, self.spec.app.account),)
                     self._create(self.servers[step.node], account, step.hosts, self.spec.app.schema)
+            case InstallLease():
+                with self.servers[step.node].administration():
+                    self.servers[step.node].install_lease()
             case Detach():
                 # Nothing on it counts yet, so nothing needs to be applied first, as `forget_source` would see to.
                 for statement in self.servers[step.node].dialect.forget_source():

@@ -52,6 +52,11 @@ class Place:
     def socket(self) -> Path:
         return self.directory / "mysqld.sock"
 
+    @property
+    def temporary(self) -> Path:
+        """Its own, because a MariaDB server that starts removes the temporary tables of others from a shared one."""
+        return self.directory / "tmp"
+
 
 def check_path(directory: Path, longest_name: str) -> None:
     """ConfigError for a directory that a server could not work in, or that an option file cannot spell."""
@@ -75,6 +80,7 @@ def option_file(place: Place, binary: ServerBinary) -> str:
             own = _mysql(binary.version)
     options = {
         "datadir": _quoted(place.directory / "data"),
+        "tmpdir": _quoted(place.temporary),
         "socket": _quoted(place.socket),
         "pid_file": _quoted(place.directory / "mysqld.pid"),
         "log_error": _quoted(place.directory / "error.log"),

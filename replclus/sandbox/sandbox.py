@@ -131,7 +131,7 @@ def create(
         )
         sandbox = Sandbox(directory, flavour, places)
         _write_marker(sandbox)
-        _in_parallel(places, lambda place: _make_server(place, binary, source))
+        _in_parallel(places, lambda place: make_server(place, binary, source))
         sandbox.config.write_text(_cluster_file(sandbox))
         sandbox.config.chmod(0o600)
     except BaseException:
@@ -154,8 +154,10 @@ def _check_empty(directory: Path) -> bool:
     return True
 
 
-def _make_server(place: Place, binary: ServerBinary, source: Path) -> StartReport:
+def make_server(place: Place, binary: ServerBinary, source: Path) -> StartReport:
+    """A new directory for `place`, with a copy of the template `source`, and a running, empty, writable server in it."""
     place.directory.mkdir(mode=0o700)
+    place.temporary.mkdir(mode=0o700)
     copy_template(source, place.directory / "data")
     (place.directory / "my.cnf").write_text(option_file(place, binary))
     return LocalProcess(place.directory).start(options=first_start(binary.flavour))

@@ -61,12 +61,13 @@ class BinlogUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`offset` is where its header starts; `body` is without header and checksum."""
+    """`offset` is where its header starts; `body` is without header and checksum. `server_id` is the origin's."""
 
     offset: int
     type: int
     flags: int
     body: bytes
+    server_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def events(file: BinaryIO) -> Iterator[Event]:
     while header := file.read(_HEADER.size):
         if len(header) < _HEADER.size:
             return
-        _, kind, _, length, end, flags = _HEADER.unpack(header)
+        _, kind, server_id, length, end, flags = _HEADER.unpack(header)
         if offset == 4:
             checksummed = _describes_checksums(file, kind, length)
         smallest = _HEADER.size + (_CHECKSUM_BYTES if checksummed else 0)
@@ -109,7 +110,7 @@ def events(file: BinaryIO) -> Iterator[Event]:
         if checksummed:
             _check(header, rest, flags, offset, kind)
             rest = rest[:-_CHECKSUM_BYTES]
-        yield Event(offset, kind, flags, rest)
+        yield Event(offset, kind, flags, rest, server_id)
         offset += length
 
 

@@ -8,6 +8,7 @@ holder. Linux only (/proc, pidfd).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -23,6 +24,10 @@ _PROGRAMS = frozenset({"mysqld", "mariadbd"})
 _FLOCK = struct.Struct("@hhqqi4x")
 # How long a process may show no command line before it counts as one without any.
 _EXEC_S_MAX = 0.05
+
+
+class _DiskFails(HostError):
+    """The data cannot even be opened."""
 
 
 class ServerProcess:
@@ -65,7 +70,10 @@ def find_process(data: Path, pid_file: Path) -> ServerProcess | None:
     noted = _pid_in(pid_file)
     if noted is not None and (found := _open(noted, data, pid_file)) is not None:
         return found
-    holder = _lock_holder(data / "ibdata1")
+    try:
+        holder = _lock_holder(data / "ibdata1")
+    except _DiskFails:
+        return _search(data, pid_file)
     if holder is None:
         return None
     if (found := _open(holder, data, pid_file, dying=True)) is not None:
@@ -73,6 +81,23 @@ def find_process(data: Path, pid_file: Path) -> ServerProcess | None:
     if _lock_holder(data / "ibdata1") != holder:
         return None
     raise HostError(f"{data} is in use by process {holder}, which does not look like its server")
+
+
+def _search(data: Path, pid_file: Path) -> ServerProcess | None:
+    """As `find_process`, by looking at every process there is: a disk that fails tells nothing about locks."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal() and _has_program(process) and (found := _open(int(process.name), data, pid_file)) is not None:
+            return found
+    return None
+
+
+def _has_program(process: Path) -> bool:
+    """The kernel's own threads, and zombies, have none; there are too many of them to wait for their command lines."""
+    try:
+        (process / "exe").readlink()
+    except OSError:
+        return False
+    return True
 
 
 def _open(pid: int, data: Path, pid_file: Path, *, dying: bool = False) -> ServerProcess | None:
@@ -92,10 +117,14 @@ def _open(pid: int, data: Path, pid_file: Path, *, dying: bool = False) -> Serve
 def wait_unlocked(data: Path, timeout_s: float) -> bool:
     """Wait until nobody holds the lock on the data files."""
     deadline = time.monotonic() + timeout_s
-    while _lock_holder(data / "ibdata1") is not None:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
+    try:
+        while _lock_holder(data / "ibdata1") is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+    except _DiskFails:
+        # Whoever asks has seen the process end, and its locks ended with it.
+        return True
     return True
 
 
@@ -114,6 +143,8 @@ def _lock_holder(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if error.errno == errno.EIO:
+            raise _DiskFails(f"{path} cannot be opened: its disk fails") from error
         raise HostError(f"{path} cannot be opened ({error.strerror}): run as the user of the server or as root") from error
     try:
         answer = fcntl.fcntl(handle, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))

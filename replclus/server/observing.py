@@ -7,7 +7,7 @@ from dataclasses import replace
 from pymysql.constants import ER
 
 from replclus.dialect import Dialect, Row, Statement
-from replclus.dialect.base import BEATS_UNDERWAY, READ_CLUSTER_ID, READ_PULSE, read_pulse
+from replclus.dialect.base import BEATS_UNDERWAY, READ_CLUSTER_ID, READ_LEASE, READ_PULSE, lease_runs, read_pulse
 from replclus.model.observation import Facts, Identity, Reach
 from replclus.model.topology import PulseRow
 from replclus.server.session import Failure, Session
@@ -42,11 +42,15 @@ def light(session: Session, dialect: Dialect, known: Facts) -> Facts:
     row = optional_row(session, dialect.light_probe(pulse=True))
     if row is None:
         row = session.rows(dialect.light_probe(pulse=False))[0]
-    return replace(known, writable=dialect.writable(row), pulse=read_pulse(row))
+    seen = replace(known, writable=dialect.writable(row), pulse=read_pulse(row))
+    return seen if _has_lease(seen) else replace(seen, lease_armed=False)
 
 
 def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
-    """Everything, in three statements. The link is read first, so what it received cannot be newer than `executed`."""
+    """Everything: three statements, and those about a primary alone or a replica alone.
+
+    The link is read first, so what it received cannot be newer than `executed`.
+    """
     link, semi_sync, everything = dialect.full_probe(pulse=True)
     link_rows, semi_sync_rows = session.rows(link), session.rows(semi_sync)
     row = optional_row(session, everything)
@@ -57,7 +61,9 @@ def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
     if facts.channel is not None and (statement := dialect.heartbeats()) is not None:
         receiver = replace(facts.channel.receiver, heartbeats=_heartbeats(session, statement))
         facts = replace(facts, channel=replace(facts.channel, receiver=receiver))
-    return replace(facts, locked=_locked(session)) if facts.writable else facts
+    if facts.writable:
+        facts = replace(facts, locked=_locked(session))
+    return replace(facts, lease_armed=_has_lease(facts) and _lease_runs(session))
 
 
 def _heartbeats(session: Session, statement: Statement) -> int:
@@ -74,3 +80,17 @@ def _locked(session: Session) -> bool:
     """Does every beat that is under way wait for a lock? One that hangs in its commit may be what others wait for."""
     row = session.rows(BEATS_UNDERWAY)[0]
     return int(row["beats"]) > 0 and int(row["beats"]) == int(row["locked"])
+
+
+def _has_lease(facts: Facts) -> bool:
+    return facts.writable and facts.pulse is not None and facts.pulse.lease_ms > 0
+
+
+def _lease_runs(session: Session) -> bool | None:
+    """None where the server will not say: an account from before the lease, system tables of events that are damaged."""
+    try:
+        return lease_runs(session.rows(READ_LEASE))
+    except Failure as failure:
+        if failure.reach in {Reach.DENIED, Reach.FAILED}:
+            return None
+        raise

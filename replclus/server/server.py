@@ -11,7 +11,7 @@ from typing import Any
 from pymysql.constants import ER
 
 from replclus.dialect import Dialect, Link, Setting, Statement
-from replclus.dialect.base import LOGGED, SESSIONS, UNLOGGED, USER_SCHEMAS, VARIABLES, clients, purge_outcomes
+from replclus.dialect.base import LOGGED, SENDING, SESSIONS, UNLOGGED, USER_SCHEMAS, VARIABLES, clients, purge_outcomes
 from replclus.errors import AccessDenied, ServerError, UnsupportedServer
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Identity, Observation, Reach
@@ -22,7 +22,7 @@ from replclus.server.line import Audit, Line
 from replclus.server.session import Failure
 
 # Their connections are never ended by `kick_clients`.
-OWN_ACCOUNTS = frozenset({"replclus_repl", "replclus_watchdog"})
+OWN_ACCOUNTS = frozenset({"replclus_repl", "replclus_watchdog", "replclus_lease"})
 # Pauses before a cut connection is tried again: a dying process may close its connections before its listening socket.
 AFTER_CUT_S = (0.0, 0.01, 0.02)
 
@@ -181,6 +181,7 @@ class Server:
         """
         if not self.close_for_writes(timings.read_only_deadline_s):
             raise self._line.error("it cannot be made read-only: a statement or commit is in the way")
+        self._line.do(*self.dialect.admit_clients())
         replicating.follow(self._line, source, account, timings, durability)
 
     # ---- roles -----------------------------------------------------------------------------------------------------
@@ -201,12 +202,23 @@ class Server:
         settings.restore(self._line, durability, timings)
 
     def open_for_writes(self) -> None:
-        """Clients may write from here on."""
-        self._line.do(self.dialect.open_for_writes())
+        """Clients may write from here on, also those that were turned away."""
+        self._line.do(self.dialect.open_for_writes(), *self.dialect.admit_clients())
 
     def close_for_writes(self, deadline_s: float) -> bool:
         """Read-only for everybody. False if it did not happen within the deadline: a commit that waits is in the way."""
         return writing.close_for_writes(self._line, deadline_s)
+
+    def turn_clients_away(self) -> bool:
+        """Nobody but administrators gets in or stays, until it follows, or is opened for writes. False where it cannot."""
+        statement = self.dialect.turn_clients_away()
+        if statement is not None:
+            self._line.do(statement)
+        return statement is not None
+
+    def commits_wait(self) -> bool:
+        """Does a commit wait for an acknowledgement?"""
+        return self.dialect.waiting(self._line.read(self.dialect.semi_sync_status())) > 0
 
     def kick_clients(self) -> None:
         """End the clients' connections, so that they look for the primary anew. Replication and replclus are left alone."""
@@ -220,6 +232,12 @@ class Server:
             except ServerError as error:
                 if error.errno not in {ER.NO_SUCH_THREAD, ER.KILL_DENIED_ERROR}:
                     raise
+
+    def free_senders(self) -> None:
+        """End the threads that are in the middle of sending to a replica. One that was alive connects again at once."""
+        for row in self._line.read(SENDING):
+            with contextlib.suppress(ServerError):
+                self._line.do(self.dialect.kill(int(row["id"])))
 
     def beat(self, pulse: PulseRow, deadline_s: float) -> None:
         """Commit `pulse` within the deadline, or ServerUnreachable: the primary cannot commit, whatever else it can do.
@@ -265,6 +283,10 @@ class Server:
                 if error.errno != ER.UDF_EXISTS:
                     raise
         self._line.detect_again()
+
+    def install_lease(self) -> None:
+        """The event of the lease, and the account it runs as. The table of the pulse is there. Within `administration`."""
+        self.run_script("lease")
 
     def run(self, statement: Statement) -> list[dict[str, Any]]:
         """One statement of the caller's choice."""

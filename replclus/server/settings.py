@@ -24,6 +24,8 @@ def restore(line: Line, durability: Durability, timings: Timings) -> None:
 
 
 def _wrong(line: Line, durability: Durability, timings: Timings) -> tuple[Setting, ...]:
-    wanted = tuple(setting for setting in line.dialect.required_settings(durability, timings) if setting.dynamic)
+    required = line.dialect.required_settings(durability, timings)
+    # What the cluster can do without is not ours to bring back: on MariaDB the watchdog's account could not, either.
+    wanted = tuple(setting for setting in required if setting.dynamic and setting.left_alone is None)
     row = line.read(read_settings(tuple(setting.name for setting in wanted)))[0]
     return tuple(setting for setting in wanted if not setting.satisfied_by(str(row[setting.name])))

@@ -57,8 +57,8 @@ class Store(Protocol):
     def lock(self, who: str) -> Lock:
         """Take the right to drive the cluster, or raise Locked, which says who has it. Does not wait."""
 
-    def append(self, at: float, event: Event) -> None:
-        """Add to the journal, which forgets its oldest entries beyond a bound."""
+    def append(self, *entries: tuple[float, Event]) -> None:
+        """Add events with their wall times to the journal, all or none. It forgets its oldest entries beyond a bound."""
 
     def journal(self, limit: int) -> tuple[JournalEntry, ...]:
         """The newest `limit` entries, oldest first."""

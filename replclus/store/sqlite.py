@@ -120,11 +120,11 @@ class SqliteStore:
             raise self._nothing_here()
         return FileLock(self._state_dir / "watchdog.lock", who)
 
-    def append(self, at: float, event: Event) -> None:
-        text = json.dumps(event.to_dict(), default=str)
+    def append(self, *entries: tuple[float, Event]) -> None:
+        rows = [(at, event.code, json.dumps(event.to_dict(), default=str)) for at, event in entries]
         with self._changing() as connection:
-            seq = connection.execute("INSERT INTO journal (at, code, event) VALUES (?, ?, ?)", (at, event.code, text)).lastrowid
-            connection.execute("DELETE FROM journal WHERE seq <= ?", ((seq or 0) - JOURNAL_ROWS_MAX,))
+            connection.executemany("INSERT INTO journal (at, code, event) VALUES (?, ?, ?)", rows)
+            connection.execute("DELETE FROM journal WHERE seq <= (SELECT MAX(seq) FROM journal) - ?", (JOURNAL_ROWS_MAX,))
 
     def journal(self, limit: int) -> tuple[JournalEntry, ...]:
         with self._reading() as connection:

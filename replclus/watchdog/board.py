@@ -67,6 +67,11 @@ class Board:
             for name in names:
                 self._history[name] = replace(self._history.get(name, NodeHistory()), highest_received=None)
 
+    def note_fenced(self, name: str, epoch: int) -> None:
+        """It provably accepts nothing in `epoch`."""
+        with self._changed:
+            self._history[name] = replace(self._history.get(name, NodeHistory()), fenced_in=epoch)
+
     def note_failure(self, name: str) -> None:
         """A step failed there: leave the node alone for a while, longer each time."""
         with self._changed:
@@ -95,7 +100,9 @@ def _remember(history: NodeHistory, before: Observation | None, seen: Observatio
         if highest is None or received.contains(highest):
             highest = received
     fed_at = seen.full_at if _was_fed(before, seen) else history.fed_at
-    return replace(history, silent_since=silent_since, highest_received=highest, fed_at=fed_at)
+    receives = seen.answered and seen.facts is not None and seen.facts.channel is not None and seen.facts.channel.receiver.running
+    since = (seen.at if history.receiving_since == NEVER else history.receiving_since) if receives else NEVER
+    return replace(history, silent_since=silent_since, highest_received=highest, fed_at=fed_at, receiving_since=since)
 
 
 def _was_fed(before: Observation | None, seen: Observation) -> bool:

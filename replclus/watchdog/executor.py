@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from replclus.errors import ExecutionFailed, ReplclusError
-from replclus.events import Progress, RecordChanged, Report, StepDone, StepFailed, StepStarted
+from replclus.events import RecordChanged, Report, SalvageEnded, StepDone, StepFailed, StepStarted
 from replclus.failover.decision import (
     Action,
     CloseForWrites,
@@ -17,6 +17,7 @@ from replclus.failover.decision import (
     Detach,
     Fence,
     Follow,
+    FreeSenders,
     OpenForWrites,
     Plan,
     Promote,
@@ -34,6 +35,7 @@ from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
 from replclus.store import Lock, Store
+from replclus.watchdog.audit import Auditor
 from replclus.watchdog.board import Board
 from replclus.watchdog.hands import Hands
 from replclus.watchdog.pulse import BeatClock, pulse_row
@@ -54,6 +56,7 @@ class Executor:
     hands: Hands
     beats: BeatClock
     report: Report
+    audit: Auditor
     topology: Callable[[ClusterRecord], Topology]
     pool: ThreadPoolExecutor
     workers: Workers
@@ -112,14 +115,18 @@ class Executor:
             self.board.note_begun(action.node, self.spec.timings.step_timeout_s)
         try:
             self._still_ours()
-            self._perform(action, record)
+            with self.audit.during(name, record.epoch):
+                how = self._perform(action, record)
         except ReplclusError as error:
             self.report(StepFailed(step=name, node=action.node, why=str(error)))
             if action.node is not None:
                 self.board.note_failure(action.node)
             return not action.essential
-        self.report(StepDone(step=name, node=action.node, took_ms=(self.clock() - started) * 1000))
-        if action.node is not None:
+        self.report(StepDone(step=name, node=action.node, took_ms=(self.clock() - started) * 1000, how=how))
+        if isinstance(action, FreeSenders):
+            # It shows only later whether that helped, and doing it again too soon would cut off the new connection.
+            self.board.note_failure(action.node)
+        elif action.node is not None:
             self.board.note_success(action.node)
         return True
 
@@ -127,11 +134,12 @@ class Executor:
         if not self.lock.held():
             raise ExecutionFailed("lock", None, "another process has taken over this cluster, so this one stops acting")
 
-    def _perform(self, action: Action, record: ClusterRecord) -> None:
+    def _perform(self, action: Action, record: ClusterRecord) -> str:
+        """Do it. What there is to say of how it was done, or nothing."""
         hands = self.hands
         match action:
             case Fence(node):
-                hands.fence(node)
+                return self._fence(node, record)
             case StopReceiving(node):
                 with hands.server(node) as server:
                     server.stop_receiving()
@@ -163,6 +171,9 @@ class Executor:
             case Configure(node):
                 with hands.server(node) as server:
                     server.restore_settings(record.durability, self.spec.timings)
+            case FreeSenders(source=source):
+                with hands.server(source) as server:
+                    server.free_senders()
             case Salvage(node, source, timeout_s):
                 self._salvage(node, source, timeout_s, record)
             case Seed(node, source, extra):
@@ -171,12 +182,20 @@ class Executor:
                 raise AssertionError("the record is never changed beside other actions")
             case never:
                 assert_never(never)
+        return ""
+
+    def _fence(self, node: str, record: ClusterRecord) -> str:
+        fenced = self.hands.fence(node)
+        if not fenced.proven:
+            raise ExecutionFailed("Fence", node, fenced.how)
+        self.board.note_fenced(node, record.epoch)
+        return fenced.how
 
     def _salvage(self, node: str, source: str, timeout_s: float, record: ClusterRecord) -> None:
         if self.restorer is None:
             raise ExecutionFailed("Salvage", source, "this process cannot read the files of servers")
         done = self.restorer.salvage(record, node, source, timeout_s)
-        self.report(Progress(what=done.sentence, node=node))
+        self.report(SalvageEnded(node=node, source=source, what=done.sentence))
 
     def _wait_caught_up(self, node: str, source: str, timeout_s: float) -> None:
         with self.hands.server(source) as server:

@@ -7,13 +7,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from replclus.errors import ConfigError
-from replclus.events import Decided, PrimaryChanged, ProblemAppeared, ProblemGone, Report
+from replclus.events import Decided, ProblemAppeared, ProblemGone, Report, Warned
 from replclus.failover import machine
 from replclus.failover.decision import Act, Decision, Wait
-from replclus.failover.diagnose import doubted_since
 from replclus.failover.problems import Problem, find_problems
 from replclus.failover.status import routing_map
 from replclus.failover.view import NEVER, ClusterView
@@ -25,25 +23,16 @@ from replclus.store.secrets import Secrets
 from replclus.watchdog.board import Board
 from replclus.watchdog.executor import Executor
 from replclus.watchdog.hands import Hands
-from replclus.watchdog.journal import Journal
 from replclus.watchdog.prober import Prober
 from replclus.watchdog.pulse import BeatClock, Pulse
 from replclus.watchdog.restoring import Restorer, Workers
+from replclus.watchdog.telling import Telling
 
 REREAD_S_MAX = 0.25
 """How long the loop waits for servers that it asked again. A hung one is not waited for longer."""
 
 PATIENCE_PART = 16
 """Evidence that is missing is asked for again after this part of a tick, then after twice as long, up to a whole tick."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """Since when the primary of `epoch` has been doubted: the outage is counted from there."""
-
-    epoch: int
-    primary: str
-    since: float
 
 
 class Watchdog:
@@ -66,19 +55,18 @@ class Watchdog:
         self._store = store
         self._secrets = secrets
         self._clock = clock
-        self._journal = Journal(store, report)
-        self._report = self._journal.tell
+        self._telling = Telling(spec, store, report, clock)
+        self._report = self._telling.tell
         self._board = Board(clock)
         self._wall = wall
         self._restorer = restorer
         self._workers = Workers(restorer, self._board, self._report)
-        self._beats = BeatClock(clock=clock)
+        self._beats = BeatClock(wall, clock)
         self._problems: dict[tuple[str, str | None], Problem] = {}
         self._said: tuple[str, str] = ("", "")
         self._operation: tuple[int, Phase | None] = (0, None)
         self._operation_since = NEVER
         self._patience_s = spec.timings.tick_s / PATIENCE_PART
-        self._doubt: _Doubt | None = None
 
     def run(self, stop: threading.Event, *, until: Callable[[ClusterRecord], bool] | None = None) -> None:
         """Until `stop` is set, or `until` says of the record that the work is done.
@@ -88,15 +76,15 @@ class Watchdog:
         with ExitStack() as stack:
             lock = stack.enter_context(self._store.lock("watchdog"))
             record = self._load()
-            self._journal.start()
-            stack.callback(self._journal.stop)
+            self._telling.start()
+            stack.callback(self._telling.stop)
             timings = self._spec.timings
             probers = {
                 node.name: Prober(node, self._secrets.watchdog, timings, record.durability, self._board, self._clock)
                 for node in self._spec.nodes
             }
             pulse = Pulse(self._secrets.watchdog, timings, self._board, self._beats, self._clock)
-            hands = Hands(self._spec, self._secrets, self._clock)
+            hands = Hands(self._spec, self._secrets, self._store.load, self._clock, self._telling.audit)
             stack.callback(hands.close)
             pool = ThreadPoolExecutor(max_workers=2 * len(probers) + 2, thread_name_prefix="step")
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
@@ -111,8 +99,10 @@ class Watchdog:
             while not stop.is_set():
                 record = self._load()
                 if until is not None and until(record):
-                    return
+                    break
                 self._tick(record, probers, pulse, executor)
+            if lock.held() and (trouble := pulse.take_leave()) is not None:
+                self._report(Warned(what=trouble))
 
     def _executor(self, lock: Lock, hands: Hands, pool: ThreadPoolExecutor) -> Executor:
         return Executor(
@@ -123,6 +113,7 @@ class Watchdog:
             hands=hands,
             beats=self._beats,
             report=self._report,
+            audit=self._telling.audit,
             topology=self._topology,
             pool=pool,
             workers=self._workers,
@@ -151,7 +142,7 @@ class Watchdog:
 
     def _tick(self, record: ClusterRecord, probers: dict[str, Prober], pulse: Pulse, executor: Executor) -> None:
         view = self._view(record, pulse)
-        self._watch_doubt(view)
+        self._telling.changes.watch(view)
         self._aim(pulse, view)
         self._tell_problems(view)
         decision = machine.tick(view)
@@ -159,10 +150,11 @@ class Watchdog:
         if isinstance(decision, Act):
             if decision.plan.holds_pulse:
                 pulse.hold()
+            self._telling.changes.begin(view, decision.plan)
             began = self._clock()
             after = executor.run(decision.plan, record)
             self._note_operation(after, began)
-            self._tell_new_primary(record, after)
+            self._telling.changes.end(record, after)
             self._reread(probers, tuple(probers))
         elif isinstance(decision, Wait):
             self._reread(probers, decision.reread)
@@ -232,18 +224,3 @@ class Watchdog:
         if said != self._said:
             self._report(Decided(verdict=decision.verdict, why=decision.why))
             self._said = said
-
-    def _watch_doubt(self, view: ClusterView) -> None:
-        since = doubted_since(view)
-        record = view.record
-        if record.operation is not None:
-            return
-        self._doubt = None if since is None else _Doubt(record.epoch, record.primary, since)
-
-    def _tell_new_primary(self, before: ClusterRecord, after: ClusterRecord) -> None:
-        if before.epoch == after.epoch and before.operation is None:
-            return
-        if after.operation is None and self._doubt is not None and after.epoch > self._doubt.epoch:
-            outage_ms = (self._clock() - self._doubt.since) * 1000
-            self._report(PrimaryChanged(old=self._doubt.primary, new=after.primary, epoch=after.epoch, outage_ms=outage_ms))
-            self._doubt = None

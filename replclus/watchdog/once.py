@@ -25,7 +25,8 @@ def observe_once(spec: ClusterSpec, record: ClusterRecord, secrets: Secrets) -> 
     if record.primary in seen and seen[record.primary].answered:
         seen[record.primary] = look(spec, spec.node(record.primary), secrets.watchdog)
     now = time.monotonic()
-    return ClusterView(spec=spec, record=record, observations=seen, now=now, pulse=PulseHealth(committed_at=now))
+    pulse = PulseHealth(committed_at=now)
+    return ClusterView(spec=spec, record=record, observations=seen, now=now, pulse=pulse, wall_s=int(time.time()))
 
 
 def look(spec: ClusterSpec, node: NodeSpec, account: Account) -> Observation:

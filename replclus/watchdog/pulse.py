@@ -112,6 +112,29 @@ class Pulse(threading.Thread):
         self._wake.set()
         self.hold()
 
+    def take_leave(self) -> str | None:
+        """Stop, after one last beat that grants no lease: nobody watches from now on, so nobody will replace the primary.
+
+        Only for who still drives the cluster. What kept the beat from being written, if anything did: then the primary turns
+        itself read-only when its lease is over.
+        """
+        with self._lock:
+            aim = self._aim
+        self.stop()
+        if self.ident is not None:
+            self.join(self._timings.pulse_deadline_s)
+        if aim is None or not self._timings.lease_s:
+            return None
+        row = pulse_row(aim.topology, self._beats.next(), self._timings)
+        server = self._connect(aim.node)
+        try:
+            server.beat(replace(row, lease_ms=0), self._timings.pulse_deadline_s)
+        except ServerError as error:
+            return f"{aim.node.name} could not be told that nobody watches it any more: {error.message}"
+        finally:
+            server.close()
+        return None
+
     def run(self) -> None:
         while not self._stopping:
             started = self._clock()
@@ -186,4 +209,5 @@ def pulse_row(topology: Topology, beat: int, timings: Timings) -> PulseRow:
         primary=topology.primary,
         routing_ttl_ms=int(timings.routing_ttl_s * 1000),
         topology=topology.to_json(),
+        lease_ms=1000 * timings.lease_s,
     )

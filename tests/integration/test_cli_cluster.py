@@ -6,11 +6,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,28 +17,8 @@ from replclus.dbapi import registry
 from replclus.model.spec import Flavour
 from replclus.sandbox import Sandbox
 from tests.clusters import eventually
+from tests.commands import COMMAND, SECONDS_MAX, facts, last_line, run
 from tests.conftest import MakeSandbox
-
-COMMAND = (sys.executable, "-m", "replclus.cli.main")
-SECONDS_MAX = 90
-
-
-def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run `replclus`, and expect `code` of it."""
-    ended = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
-    assert ended.returncode == code, f"{arguments}: exit code {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
-    assert "Traceback" not in ended.stderr
-    return ended
-
-
-def facts(*arguments: object, code: int = 0) -> dict[str, Any]:
-    """The JSON document that is the last line of stdout."""
-    found: dict[str, Any] = json.loads(run(*arguments, "--json", code=code).stdout.splitlines()[-1])
-    return found
-
-
-def last_line(ended: subprocess.CompletedProcess[str]) -> str:
-    return ended.stderr.strip().splitlines()[-1]
 
 
 def roles(sandbox: Sandbox) -> dict[str, str]:

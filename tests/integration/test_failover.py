@@ -108,7 +108,7 @@ def test_diverged_old_primary_is_quarantined_and_says_what_it_has(cluster: Clust
 def test_writable_replica_is_closed_again(cluster: Cluster) -> None:
     with cluster.watchdog() as watchdog:
         cluster.run("n3", "SET GLOBAL read_only=0")
-        eventually(lambda: watchdog.said("ProblemAppeared", problem="ReplicaWritable", node="n3"), "it is noticed")
+        eventually(lambda: watchdog.said("ProblemAppeared", problem="TwoWriters", node="n3"), "it is noticed")
         eventually(cluster.healthy, "it is closed")
 
 

@@ -57,6 +57,13 @@ def check_empty(server: RunningServer) -> None:
         pymysql.connect(host="127.0.0.1", port=place.port, user="root", password="").close()
 
 
+def test_no_server_shares_temporary_files(module_sandbox: Sandbox) -> None:
+    """A MariaDB server that starts would remove those of the others."""
+    for place in module_sandbox.places:
+        ((directory,),) = running(module_sandbox, place.name).run("SELECT @@tmpdir")
+        assert Path(directory) == place.directory / "tmp"
+
+
 def test_every_server_is_somebody(module_sandbox: Sandbox, flavour: Flavour) -> None:
     identity = {Flavour.MARIADB: "@@server_uid", Flavour.MYSQL: "@@server_uuid"}[flavour]
     assert len({running(module_sandbox, name).run(f"SELECT {identity}") for name in module_sandbox.names}) == 4

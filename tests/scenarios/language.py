@@ -87,7 +87,7 @@ def view(scenario: Scenario, flavour: Flavour) -> ClusterView:
     record = _record(record_words, names, words, primary, flavour)
     spec = ClusterSpec(
         name="shop",
-        nodes=tuple(_node(name, words[name]) for name in names),
+        nodes=tuple(_node(name, words[name]) for name in names if not words[name].has("unconfigured")),
         on_divergence=OnDivergence(record_words.get("divergence", "quarantine")),
     )
     failing = NOW - float(pulse_words.get("since", "0.2")) if pulse_words.has("failing") else None
@@ -248,7 +248,7 @@ def _facts(name: str, words: _Words, flavour: Flavour) -> Facts:
         identity=Identity(
             flavour=flavour,
             version=version,
-            server_id=int(name[1:]),
+            server_id=words.number("id", int(name[1:])),
             cluster_id=words.get("cluster", "c1") or None,
             uuid=_uuid(int(name[1:])) if flavour is Flavour.MYSQL else None,
         ),
@@ -299,4 +299,6 @@ def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
         highest_received=position(flavour, name, highest) if highest else None,
         not_before=NOW + 1 if words.has("resting") else float("-inf"),
         fed_at=NOW - float(words.get("fed", "inf")),
+        receiving_since=NOW - float(words.get("receiving", "inf")),
+        fenced_in=words.number("fenced_in"),
     )

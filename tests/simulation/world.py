@@ -1,364 +1,296 @@
-"""A seeded world: servers, links, clients and a watchdog, all in one thread, all decided by one random source.
+"""A seeded world: servers, links, clients, people and watchdogs, in one thread, decided by one seed.
 
-It models what the deciding room relies on: semi-synchronous commits that wait for an attached replica, received but
-unapplied transactions, restarts that come back read-only and detached, an unacknowledged tail, partitions per pair, a
-host that may or may not be ours. Actions of a plan are carried out one by one; between any two of them anything may
-happen, the watchdog's own death included.
+First the safety phase, in which the script's faults happen; then everything heals, and the cluster must
+come to rest within a bound. The laws are checked after every quantum.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from replclus.failover import invariants, machine
-from replclus.failover.decision import (
-    Act,
-    Action,
-    CloseForWrites,
-    Detach,
-    Fence,
-    Follow,
-    OpenForWrites,
-    Plan,
-    Promote,
-    Publish,
-    StopReceiving,
-    Swap,
-    WaitApplied,
-    WaitCaughtUp,
-)
-from replclus.failover.view import ClusterView, NodeHistory, PulseHealth
-from replclus.model.gtid import MysqlGtidSet
-from replclus.model.observation import Applier, Channel, Facts, Identity, Observation, Reach, Receiver, SemiSync, Version
-from replclus.model.record import ClusterRecord, Member, MemberState
-from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec
+from replclus.failover.invariants import Violation
+from replclus.model.record import ClusterRecord, Member, Request, RequestKind
+from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec, OnDivergence, Timings
 from replclus.model.topology import PulseRow
+from tests.simulation import hands, laws
+from tests.simulation.clients import Clients
+from tests.simulation.clock import (
+    BEAT_QUANTA,
+    CLOSE_QUANTA,
+    DRAIN_QUANTA_MAX,
+    GRACE_QUANTA,
+    PROBE_QUANTA,
+    QUANTUM_S,
+    RESTART_QUANTA,
+    STALL_QUANTA,
+    STARVE_QUANTA,
+    STEP_QUANTA,
+    TTL_QUANTA,
+)
+from tests.simulation.network import Network
+from tests.simulation.servers import CLUSTER, PORT, Server
+from tests.simulation.transactions import Transactions, uuid_of
+from tests.simulation.watchdog import Watchdog
 
-TICK_S = 0.1
-NOBODY = MysqlGtidSet()
-WATCHDOG = "watchdog"
+TIMINGS = Timings(
+    # A hair more than a quantum, so that what was seen in the last one is not older than a tick.
+    tick_s=QUANTUM_S + 0.001,
+    connect_timeout_s=PROBE_QUANTA * QUANTUM_S,
+    probe_timeout_s=PROBE_QUANTA * QUANTUM_S,
+    pulse_deadline_s=BEAT_QUANTA * QUANTUM_S,
+    routing_ttl_s=TTL_QUANTA * QUANTUM_S,
+    step_timeout_s=STEP_QUANTA * QUANTUM_S,
+    read_only_deadline_s=CLOSE_QUANTA * QUANTUM_S,
+    drain_timeout_s=DRAIN_QUANTA_MAX * QUANTUM_S,
+    acker_grace_s=GRACE_QUANTA * QUANTUM_S,
+    starve_s=STARVE_QUANTA * QUANTUM_S,
+    stall_s=STALL_QUANTA * QUANTUM_S,
+)
+LIVENESS_QUANTA_MAX = 250
+AT_REST_QUANTA = 4
+SERVICE_QUANTA = 5
+OPERATOR_QUANTA = 60
 
 
-@dataclass
-class SimServer:
-    """`executed` is the binlog, `relay` what was received (it contains what was applied), `visible` what clients were told."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a world is made of. `ours` has one flag a node: can its host kill it? `cuts_tails`: does it start without ghosts?"""
 
-    name: str
-    alive: bool = True
-    writable: bool = False
-    semi_sync: bool = False
-    executed: MysqlGtidSet = NOBODY
-    relay: MysqlGtidSet = NOBODY
-    source: str | None = None
-    receiving: bool = False
-    next_number: int = 1
-
-    @property
-    def received(self) -> MysqlGtidSet:
-        return self.executed.union(self.relay)
-
-    def uuid(self) -> str:
-        return f"00000000-0000-0000-0000-{int(self.name[1:]):012d}"
+    flavour: Flavour
+    durability: Durability
+    ours: tuple[bool, ...]
+    cuts_tails: bool
+    on_divergence: OnDivergence = OnDivergence.QUARANTINE
+    watchdogs: int = 1
 
 
-class StepFailedError(Exception):
-    """An essential action did not succeed; the rest of the plan is dropped."""
-
-
-@dataclass
 class World:
-    seed: int
-    nodes: int = 4
-    partitions: bool = False
-    restarts_trim_tail: bool = True
-    random: random.Random = field(init=False)
-    now: float = 0.0
-    faults_left: int = 2
-    acknowledged: MysqlGtidSet = NOBODY
-    log: list[str] = field(default_factory=list)
+    """`acknowledged` is what clients were told is safe, on a promise of this cluster's durability."""
 
-    def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)  # noqa: S311  a seeded world, not a secret
-        names = [f"n{i + 1}" for i in range(self.nodes)]
-        self.servers = {name: SimServer(name) for name in names}
-        self.cut: set[frozenset[str]] = set()
-        self.spec = ClusterSpec(name="shop", nodes=tuple(self._node(name) for name in names))
-        members = tuple(
-            Member(name=name, host=name, port=3306, server_id=i, uuid=self.servers[name].uuid()) for i, name in enumerate(names)
-        )
-        self.record = ClusterRecord(
-            version=1,
-            cluster_id="c1",
+    def __init__(self, seed: int, setting: Setting, *, talkative: bool = False) -> None:
+        self.seed, self.setting = seed, setting
+        self.flavour = setting.flavour
+        self.lossless = setting.durability is Durability.LOSSLESS
+        self.luck = random.Random(seed)  # noqa: S311  a seeded world, not a secret
+        self.now = 0
+        self.log: list[str] | None = [] if talkative else None
+        count = len(setting.ours)
+        self.transactions = Transactions(setting.flavour, count)
+        self.network = Network()
+        self.servers = {f"n{i + 1}": Server(self, i) for i in range(count)}
+        self.ours = dict(zip(self.servers, setting.ours, strict=True))
+        self.acknowledged = 0
+        self.unhealthy_at = 0
+        self.primary_of = {1: "n1"}
+        self.mail: list[tuple[int, Server, Server, int]] = []
+        self.spec = ClusterSpec(
             name="shop",
-            flavour=Flavour.MYSQL,
-            durability=Durability.LOSSLESS,
+            nodes=tuple(
+                NodeSpec(name=name, host=name, process_dir=Path("/nowhere") if ours else None) for name, ours in self.ours.items()
+            ),
+            durability=setting.durability,
+            timings=TIMINGS,
+            on_divergence=setting.on_divergence,
+        )
+        self.record = self._record()
+        self._attach()
+        self.lock_holder = "w1"
+        self.watchdogs = {f"w{i + 1}": Watchdog(self, f"w{i + 1}") for i in range(setting.watchdogs)}
+        self.clients = Clients(self)
+        self.store_fails = 0
+        self._to_start: list[tuple[int, Server]] = []
+
+    def _record(self) -> ClusterRecord:
+        names = list(self.servers)
+        mysql = self.flavour is Flavour.MYSQL
+        return ClusterRecord(
+            version=1,
+            cluster_id=CLUSTER,
+            name="shop",
+            flavour=self.flavour,
+            durability=self.setting.durability,
             epoch=1,
             primary="n1",
-            members=members,
+            members=tuple(
+                Member(name=name, host=name, port=PORT, server_id=i + 1, uuid=uuid_of(i) if mysql else None)
+                for i, name in enumerate(names)
+            ),
             ackers=frozenset(names[1:]),
         )
-        self.servers["n1"].writable = self.servers["n1"].semi_sync = True
-        for name in names[1:]:
-            self.servers[name].source, self.servers[name].receiving = "n1", True
-        self.forget()
 
-    def _node(self, name: str) -> NodeSpec:
-        """Where partitions are played, nobody's host is ours: the watchdog has to do without a fence."""
-        return NodeSpec(name=name, host=name, process_dir=None if self.partitions else Path("/nowhere"))
+    def _attach(self) -> None:
+        first, *others = self.servers.values()
+        first.writable, first.source_on = True, self.lossless
+        for server in others:
+            server.source, server.receiver, server.applier = first.name, True, True
+            server.ack_on = self.lossless
+            server.connected, server.acking = True, self.lossless
 
-    # ---- the watchdog ------------------------------------------------------------------------------------------------
+    def tell(self, what: str) -> None:
+        if self.log is not None:
+            self.log.append(f"{self.now * QUANTUM_S:5.1f}  {what}")
 
-    def forget(self) -> None:
-        """A new watchdog process: it knows the record, and nothing else."""
-        self.silent_since: dict[str, float] = {}
-        self.highest: dict[str, MysqlGtidSet] = {}
-        self.operation_since = (None, self.now)
-        self.beat_failing: float | None = None
-        self.beat_at = float("-inf")
+    # ---- one quantum -------------------------------------------------------------------------------------------------
 
-    def tick(self) -> str:
-        """One turn of the watchdog, in a world that does not hold still. Returns the verdict."""
-        self.now += TICK_S
-        self._beat()
-        view = self.view()
-        decision = machine.tick(view)
-        said = f"{decision.verdict}: {decision.why}"
-        if not self.log or not self.log[-1].endswith(said):
-            self.log.append(f"{self.now:.1f} {said}")
-        if isinstance(decision, Act):
-            self._carry_out(decision.plan)
-        return decision.verdict
+    def step(self) -> None:
+        """A quantum of everybody's work, in any order."""
+        self.now += 1
+        self.luck.seed(self.seed * 1_000_003 + self.now)
+        if self.mail:
+            self._deliver()
+        if self._to_start and self._to_start[0][0] <= self.now:
+            self.start(self._to_start.pop(0)[1])
+        servers = list(self.servers.values())
+        if self.luck.random() < 0.5:
+            servers.reverse()
+        first, second = (self._serve, self._watch) if self.luck.random() < 0.5 else (self._watch, self._serve)
+        first(servers)
+        second(servers)
+        laws.check(self)
+        if not laws.can_serve(self):
+            self.unhealthy_at = self.now
 
-    def _carry_out(self, plan: Plan) -> None:
-        invariants.drained_before_promotion(plan)
-        invariants.record_first(plan)
-        for action in plan.actions():
-            self.disturb()
-            if self.random.random() < 0.02:
-                self.log.append(f"  the watchdog is killed before {action}")
-                self.forget()
-                return
-            try:
-                self._perform(action)
-            except StepFailedError as error:
-                self.log.append(f"  {type(action).__name__} {action.node} failed: {error}")
-                if action.essential:
-                    return
-            self.check()
+    def _serve(self, servers: list[Server]) -> None:
+        self.clients.work()
+        for server in servers:
+            server.work()
 
-    def _perform(self, action: Action) -> None:
-        self.log.append(f"  {type(action).__name__} {action.node or ''}")
-        if isinstance(action, Swap):
-            invariants.epochs_only_grow(self.record, action.record)
-            invariants.quarantined_never_promoted(action.record)
-            for name in action.record.ackers - self.record.ackers:
-                self.highest.pop(name, None)
-            self.record = replace(action.record, version=self.record.version + 1)
+    def _watch(self, servers: list[Server]) -> None:
+        for dog in self.watchdogs.values():
+            dog.work()
+
+    def post(self, delay: int, replica: Server, source: Server, bits: int) -> None:
+        """An acknowledgement that takes its time."""
+        self.mail.append((self.now + delay, replica, source, bits))
+
+    def _deliver(self) -> None:
+        due = [letter for letter in self.mail if letter[0] <= self.now]
+        self.mail = [letter for letter in self.mail if letter[0] > self.now]
+        for _, replica, source, bits in due:
+            if source.alive and self.network.passes(replica.name, source.name):
+                source.acks |= bits
+
+    # ---- what servers and watchdogs ask of the world -------------------------------------------------------------------
+
+    def completed(self, server: Server, bits: int) -> None:
+        """`server` has committed `bits` and tells its clients so."""
+        if server.opened_by_person or server.unsafe_by_person:
             return
-        server = self.servers[action.node]
-        if isinstance(action, Fence) and self.spec.node(action.node).process_dir is not None:
-            self.kill(action.node)
-            return
-        if not self.reachable(WATCHDOG, action.node):
-            raise StepFailedError("no answer")
-        match action:
-            case Fence() | CloseForWrites():
-                server.writable = False
-            case StopReceiving() | Detach():
-                server.receiving = False
-            case WaitApplied():
-                server.executed = server.received
-            case WaitCaughtUp(source=source):
-                self._fetch(server)
-                if not server.received.contains(self.servers[source].executed):
-                    raise StepFailedError("not caught up")
-            case Promote():
-                server.source, server.receiving, server.semi_sync = None, False, True
-                server.executed = server.received
-            case OpenForWrites():
-                server.writable = True
-            case Publish(node):
-                if not self.commit(node):
-                    raise StepFailedError("nobody acknowledged the first beat")
-            case Follow(source=source):
-                server.writable = False
-                server.executed = server.received
-                server.source, server.receiving, server.semi_sync = source, True, False
+        if self.lossless or (server.name == self.record.primary and self.record.operation is None):
+            self.acknowledged |= bits
 
-    def view(self) -> ClusterView:
-        observations, history = {}, {}
-        for name in self.servers:
-            seen = self._observe(name)
-            observations[name] = seen
-            if seen.reach.alive:
-                self.silent_since.pop(name, None)
-            else:
-                self.silent_since.setdefault(name, self.now)
-            if seen.facts is not None:
-                received = self.servers[name].received
-                if name not in self.highest or received.contains(self.highest[name]):
-                    self.highest[name] = received
-            history[name] = NodeHistory(silent_since=self.silent_since.get(name), highest_received=self.highest.get(name))
-        key = (self.record.epoch, self.record.operation)
-        if key != self.operation_since[0]:
-            self.operation_since = (key, self.now)
-        return ClusterView(
-            spec=self.spec,
-            record=self.record,
-            observations=observations,
-            now=self.now,
-            pulse=PulseHealth(committed_at=self.beat_at, failing_since=self.beat_failing),
-            history=history,
-            operation_since=self.operation_since[1],
-        )
+    def carry_out(self, server: Server, what: str, source: str) -> None:
+        hands.statement(server, what, source, lossless=self.lossless)
 
-    def _observe(self, name: str) -> Observation:
-        server = self.servers[name]
-        host_known = self.spec.node(name).process_dir is not None
-        alive = server.alive if host_known else None
-        if not self.linked(WATCHDOG, name):
-            return Observation(node=name, at=self.now, reach=Reach.TIMED_OUT, process_alive=alive)
-        if not server.alive:
-            return Observation(node=name, at=self.now, reach=Reach.REFUSED, process_alive=alive)
-        channel = None
-        if server.source is not None:
-            connected = server.receiving and self.reachable(name, server.source)
-            receiver = Receiver(running=server.receiving, connected=connected)
-            channel = Channel(source_host=server.source, source_port=3306, receiver=receiver, applier=Applier(running=True))
-        facts = Facts(
-            identity=Identity(flavour=Flavour.MYSQL, version=Version(9, 7, 4), server_id=1, cluster_id="c1", uuid=server.uuid()),
-            writable=server.writable,
-            executed=server.executed,
-            received=server.received,
-            channel=channel,
-            semi_sync=SemiSync(source_enabled=server.semi_sync, clients=self._attached(name)),
-            pulse=PulseRow(beat=1, epoch=1, primary="n1", routing_ttl_ms=1000, topology=""),
-        )
-        return Observation(node=name, at=self.now, reach=Reach.ANSWERED, facts=facts, full_at=self.now, process_alive=alive)
+    def beat_row(self, primary: str, epoch: int) -> PulseRow:
+        return PulseRow(beat=self.now * 100, epoch=epoch, primary=primary, routing_ttl_ms=TTL_QUANTA * 100, topology="")
 
-    def _beat(self) -> None:
-        """The pulse goes to the primary that the record names, unless that is being changed."""
-        if self.record.operation is not None:
-            self.beat_failing = None
-            return
-        if self.reachable(WATCHDOG, self.record.primary) and self.commit(self.record.primary):
-            self.beat_at, self.beat_failing = self.now, None
-        elif self.beat_failing is None:
-            self.beat_failing = self.now
+    def beat_waits(self, server: Server) -> bool:
+        return bool(server.waiting & self.transactions.beat_bits) or any(row is not None for row in server.stuck)
 
-    # ---- the world ---------------------------------------------------------------------------------------------------
+    def swap(self, expected: int, record: ClusterRecord, what: str) -> ClusterRecord | None:
+        """Compare-and-swap; None on a conflict, and when the store does not say whether it succeeded."""
+        fails, self.store_fails = self.store_fails, max(0, self.store_fails - 1)
+        if expected != self.record.version or fails == 1:
+            self.tell(f"{what}: the record was not changed")
+            return None
+        before, self.record = self.record, replace(record, version=expected + 1)
+        self.tell(f"{what} (epoch {record.epoch}, ackers {','.join(sorted(record.ackers))})")
+        if before.primary != record.primary or (before.operation is None and record.operation is not None):
+            self.unhealthy_at = self.now
+        if not self.lossless and before.primary != record.primary:
+            self._account_for_loss(before, record)
+        return self.record if fails == 0 else None
 
-    def linked(self, one: str, other: str) -> bool:
-        return frozenset((one, other)) not in self.cut
+    def _account_for_loss(self, before: ClusterRecord, after: ClusterRecord) -> None:
+        """`available` promises nothing across a failover; a switchover loses nothing either way."""
+        operation = after.operation
+        if operation is not None and operation.kind.value == "failover":
+            self.acknowledged &= self.servers[after.primary].everything
 
-    def reachable(self, one: str, other: str) -> bool:
-        return self.servers[other].alive and self.linked(one, other)
+    def broken(self, server: Server) -> bool:
+        """Is its applier broken, or has a person told it to forget?"""
+        return bool(server.applier_errno)
 
-    def commit(self, name: str) -> bool:
-        """A client's write on `name`: True if it was acknowledged."""
-        server = self.servers[name]
-        if not server.alive or not server.writable:
-            return False
-        written = MysqlGtidSet.parse(f"{server.uuid()}:{server.next_number}")
-        server.next_number += 1
-        server.executed = server.executed.union(written)
-        acks = 0
-        for replica in self.servers.values():
-            attached = replica.source == name and replica.receiving and replica.alive and self.linked(replica.name, name)
-            if attached and self.random.random() < 0.9:
-                self._fetch(replica)
-                acks += 1
-        if server.semi_sync and acks == 0:
-            return False
-        self.acknowledged = self.acknowledged.union(written)
-        return True
-
-    def _fetch(self, replica: SimServer) -> None:
-        source = self.servers.get(replica.source or "")
-        if source is not None and replica.receiving and source.alive and self.linked(replica.name, source.name):
-            replica.relay = replica.relay.union(source.executed)
-
-    def kill(self, name: str) -> None:
-        self.servers[name].alive = self.servers[name].writable = False
-
-    def start(self, name: str) -> None:
-        """As its host's service manager would: read-only, detached, and (where the tail is cut off) without what nobody has."""
-        server = self.servers[name]
+    def kill(self, server: Server) -> None:
+        """Fenced by the watchdog. Its host starts it again in a while."""
         if server.alive:
-            return
-        server.alive, server.writable, server.receiving = True, False, False
-        if self.restarts_trim_tail:
-            elsewhere = NOBODY
-            for other in self.servers.values():
-                if other is not server:
-                    elsewhere = elsewhere.union(other.received)
-            server.executed = server.executed.intersection(elsewhere.union(self.acknowledged))
+            server.kill()
+            self._to_start.append((self.now + RESTART_QUANTA, server))
 
-    def disturb(self) -> None:
-        """Clients write, replicas fetch and apply, and now and then something breaks."""
-        for server in self.servers.values():
-            if self.random.random() < 0.5:
-                self.commit(server.name)
-            if server.alive and self.random.random() < 0.5:
-                self._fetch(server)
-            if server.alive and self.random.random() < 0.3:
-                server.executed = server.received
-        if self.faults_left and self.random.random() < 0.08:
-            self.faults_left -= 1
-            self._break_something()
-        for name, server in self.servers.items():
-            if not server.alive and self.random.random() < 0.03:
-                self.start(name)
+    def start(self, server: Server, *, lose_relay: bool = False) -> None:
+        """As its host's service manager does, with the commits cut off that nobody acknowledged where that is set up."""
+        keep: int | None = None
+        if self.setting.cuts_tails and self.lossless and self.ours[server.name]:
+            keep = self._may_keep(server)
+        server.start(keep=keep, lose_relay=lose_relay)
 
-    def _break_something(self) -> None:
-        names = list(self.servers)
-        if self.partitions and self.random.random() < 0.7:
-            inside = {name for name in (*names, WATCHDOG) if self.random.random() < 0.5}
-            self.cut = {frozenset((a, b)) for a in inside for b in (*names, WATCHDOG) if b not in inside}
-            self.log.append(f"  cut off: {sorted(inside)}")
-            return
-        victim = self.record.primary if self.random.random() < 0.6 else self.random.choice(names)
-        self.log.append(f"  {victim} is killed")
-        self.kill(victim)
+    def _may_keep(self, server: Server) -> int | None:
+        """`replclus.provision.rejoin` for MySQL; MariaDB drops whatever was not committed."""
+        if not server.mysql:
+            return 0
+        if self.record.operation is not None:
+            return None
+        if self.record.primary != server.name:
+            primary = self.servers[self.record.primary]
+            return primary.executed if primary.running and primary.writable else None
+        ackers = [self.servers[name] for name in self.record.ackers]
+        if not ackers or not all(acker.running for acker in ackers):
+            return None
+        kept = 0
+        for acker in ackers:
+            kept |= acker.executed | acker.relay
+        return kept
+
+    # ---- the phases --------------------------------------------------------------------------------------------------
 
     def heal(self) -> None:
-        self.cut, self.faults_left = set(), 0
-        for name in self.servers:
-            self.start(name)
+        """Everything works again, and people put right what they did."""
+        self.network.heal()
+        self.store_fails = 0
+        for server in self.servers.values():
+            server.unhang()
+            if server.frozen:
+                server.thaw()
+            server.quick = True
+            self.start(server)
+            if server.applier_errno:
+                server.applier_errno, server.applier = 0, True
+                server.changed()
+        for dog in self.watchdogs.values():
+            dog.paused, dog.trap = False, None
+            if not dog.alive:
+                dog.start()
 
-    # ---- the laws ----------------------------------------------------------------------------------------------------
+    def ask(self, kind: RequestKind, to: str | None = None) -> None:
+        """A person asks, unless somebody else's request is being worked on."""
+        record = self.record
+        if record.request is None or record.request.done is not None:
+            request = Request(id=f"r{self.now}", kind=kind, to=to)
+            self.record = replace(record, request=request, version=record.version + 1)
 
-    def check(self) -> None:
-        """At every moment: whoever could acknowledge a write now holds every write that was ever acknowledged."""
-        accepting = [name for name, server in self.servers.items() if server.alive and server.writable and self._acks(name)]
-        invariants.one_writer(accepting)
-        for name in accepting:
-            invariants.acknowledged_survive(self.servers[name].received, self.acknowledged)
+    def _look_after_servers(self, *, patient: bool) -> None:
+        """A host starts its server again. In the end its operator restarts one that hangs open behind its own commits."""
+        for server in self.servers.values():
+            stuck = server.writable and server.waiting and server.name != self.record.primary
+            if stuck and not patient and not self.ours[server.name]:
+                self.tell(f"* {server.name} is restarted by its operator")
+                server.kill()
+            self.start(server)
 
-    def _acks(self, name: str) -> bool:
-        if not self.servers[name].semi_sync:
-            return True
-        return self._attached(name) > 0
-
-    def _attached(self, name: str) -> int:
-        return sum(
-            replica.source == name and replica.receiving and replica.alive and self.linked(replica.name, name)
-            for replica in self.servers.values()
-        )
-
-    def settled(self) -> bool:
-        """One writer, everyone else replicating from it, nothing in progress.
-
-        Who is quarantined must really have what the primary lacks (a tail that nobody acknowledged and nobody cut off).
-        """
-        primary = self.servers[self.record.primary]
-        shut = {member.name for member in self.record.members if member.state is MemberState.QUARANTINED}
-        others = [server for server in self.servers.values() if server is not primary and server.name not in shut]
-        attached = all(server.source == primary.name and server.receiving and not server.writable for server in others)
-        complete = all(server.received.contains(self.acknowledged) for server in others)
-        if any(primary.received.contains(self.servers[name].received) for name in shut):
-            raise invariants.Violation(f"{shut} quarantined without a reason")
-        alone = bool(shut) and not others  # nobody is left to acknowledge: writes wait, as promised
-        return primary.writable and attached and complete and (self.record.operation is None or alone)
+    def come_to_rest(self) -> None:
+        """The liveness phase; raises Violation if it takes too long."""
+        rested, why = 0, None
+        for quantum in range(LIVENESS_QUANTA_MAX):
+            if quantum % SERVICE_QUANTA == 0:
+                self._look_after_servers(patient=quantum < OPERATOR_QUANTA)
+            if self.record.paused or len(self.record.failovers) >= self.spec.failovers_max:
+                self.ask(RequestKind.RESUME)
+            self.step()
+            why = laws.unsettled(self)
+            rested = 0 if why else rested + 1
+            if rested >= AT_REST_QUANTA:
+                return
+        raise Violation(f"everything has healed, and the cluster does not come to rest: {why}")

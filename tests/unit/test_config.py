@@ -14,7 +14,7 @@ import pytest
 from replclus import config
 from replclus.config.schema import TimingsTable
 from replclus.errors import ConfigError
-from replclus.model.spec import ClusterSpec, Durability, Timings
+from replclus.model.spec import ClusterSpec, Durability, FenceHook, Timings
 
 CLUSTER = '[cluster]\nname = "shop"\n'
 TWO_NODES = """
@@ -29,6 +29,7 @@ host = "127.0.0.1"
 port = 3312
 """
 MINIMAL = CLUSTER + TWO_NODES
+LEASED = CLUSTER + "lease_s = {}\n" + TWO_NODES
 
 
 def load(directory: Path, text: str, environ: Mapping[str, str] | None = None, **more: Any) -> ClusterSpec:
@@ -73,6 +74,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     name = "shop"
     durability = "available"
     state_dir = "state"
+    lease_s = 20
     [accounts.admin]
     user = "root"
     password = "geheim"
@@ -84,6 +86,9 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     [timings]
     tick_s = 1
     connect_retry_s = 3
+    [fence]
+    command = ["bin/cut-power", "--now"]
+    timeout_s = 2.5
     [[node]]
     name = "n1"
     host = "DB1.example"
@@ -107,7 +112,8 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert (node.zone, node.tags) == ("rack-1", ("ssd", "big"))
     assert spec.state_dir == base / "state"
     assert spec.durability is Durability.AVAILABLE
-    assert (spec.timings.tick_s, spec.timings.connect_retry_s) == (1.0, 3)
+    assert (spec.timings.tick_s, spec.timings.connect_retry_s, spec.timings.lease_s) == (1.0, 3, 20)
+    assert spec.fence_hook == FenceHook((str(base / "bin/cut-power"), "--now"), 2.5)
     assert spec.admin is not None and spec.admin.password.reveal() == "geheim"
     assert spec.app is not None
     assert (spec.app.account.user, spec.app.schema) == ("app", "app")
@@ -217,6 +223,18 @@ WRONG = [
     (MINIMAL + "[timings]\ntick_s = nan\n", "timings.tick_s: must be a finite number, found nan"),
     (MINIMAL + "[timings]\ntick_s = 0.001\n", "timings.tick_s: 0.001 is too small: use 0.01 or more"),
     (MINIMAL + "[timings]\nheartbeat_period_s = 2.0\n", "timings: heartbeat_period_s (2) must be less than"),
+    (LEASED.format(5), "cluster.lease_s: 5 is not more than timings.routing_ttl_s (5)"),
+    (LEASED.format(8) + "[timings]\nrouting_ttl_s = 8.5\n", "cluster.lease_s: 8 is not more than timings.routing_ttl_s (8.5)"),
+    (MINIMAL + "[timings]\nrouting_ttl_s = 60\n", "cluster.lease_s: 10 is not more than timings.routing_ttl_s (60)"),
+    (LEASED.format(-1), "cluster.lease_s: -1 is too small: use 0 or more"),
+    (LEASED.format(3601), "cluster.lease_s: 3601 is too large: use 3600 or less"),
+    (LEASED.format('"10"'), "cluster.lease_s: must be a whole number"),
+    (MINIMAL + "[fence]\n", "fence.command: is missing: the program and its arguments"),
+    (MINIMAL + '[fence]\ncommand = "reboot"\n', "fence.command: must be a list"),
+    (MINIMAL + "[fence]\ncommand = []\n", "fence.command: is empty: add at least 1"),
+    (MINIMAL + '[fence]\ncommand = [" "]\n', "fence: command begins with an empty word"),
+    (MINIMAL + '[fence]\ncommand = ["a\\u0000b"]\n', "fence.command[0]: 'a\\x00b' is not a word of a command"),
+    (MINIMAL + '[fence]\ncommand = ["x"]\ntimeout_s = 0\n', "fence.timeout_s: 0 is too small: use 0.1 or more"),
     (MINIMAL + "[timings]\nrouting_ttl_s = 1.5\n", "timings: routing_ttl_s (1.5) must be more than pulse_deadline_s"),
     (CLUSTER + '[node]\nname = "n1"\n', "node: must be a list of tables: begin each server with [[node]], in double"),
     ("cluster = 1\n" + TWO_NODES, "cluster: must be a table, found 1"),
@@ -306,7 +324,8 @@ def test_sockets_and_process_directories_are_unique(tmp_path: Path) -> None:
 
 
 def test_the_timings_table_is_the_timings_of_the_model() -> None:
-    assert [field.name for field in fields(Timings)] == list(TimingsTable.model_fields)
+    # The lease stands in [cluster]: it is a promise of the cluster, not a wait of the watchdog.
+    assert [field.name for field in fields(Timings)] == [*TimingsTable.model_fields, "lease_s"]
     assert Timings(**TimingsTable().model_dump()) == Timings()
 
 

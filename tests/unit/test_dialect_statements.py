@@ -55,6 +55,7 @@ def statements(dialect: Dialect) -> list[Statement]:
         dialect.stop_receiving(),
         dialect.start_receiving(),
         dialect.start_applying(),
+        dialect.start_until(gtids(dialect)),
         dialect.stop_replicating(),
         dialect.wait_applied(gtids(dialect), 0.25),
         dialect.change_source(SOURCE, ACCOUNT, timings),

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from replclus.dialect.base import LEASE_VERSION
 from replclus.model.record import ClusterRecord, MemberState
-from replclus.model.spec import Account, AppAccount, Durability, Secret
+from replclus.model.spec import Account, AppAccount, Durability, Secret, Timings
 from replclus.provision.inspection import Inspection
 from replclus.provision.planning import OWN_USERS, plan
-from replclus.provision.steps import CreateAccounts, CreateApplication, Phase
+from replclus.provision.steps import CreateAccounts, CreateApplication, InstallLease, Phase
 from tests.unit.provision_values import ID, LOG, ROW, SAME, link, record, server, spec
 
 HOSTS = ("127.0.0.1", "localhost")
@@ -33,7 +34,7 @@ def forming(**more: object) -> ClusterRecord:
 
 
 def member(number: int) -> Inspection:
-    return server(number, cluster_id=ID, accounts=EVERY_ACCOUNT, ours=True)
+    return server(number, cluster_id=ID, accounts=EVERY_ACCOUNT, ours=True, lease=LEASE_VERSION)
 
 
 def test_from_nothing_the_record_comes_first_and_admission_last() -> None:
@@ -44,6 +45,7 @@ def test_from_nothing_the_record_comes_first_and_admission_last() -> None:
         "follow:n2,n3",
         "open:n1",
         "verify:n1,n2,n3",
+        "install lease:n1,n2,n3",
         "admit:",
     ]
 
@@ -56,7 +58,7 @@ def test_the_steps_of_one_phase_are_of_one_kind() -> None:
 
 def test_the_application_gets_in_after_everything_was_verified_and_before_admission() -> None:
     order = step_names(plan(spec(app=APP), None, EMPTY, HOSTS))
-    assert order[-3:] == ["verify", "create application account", "admit"]
+    assert order[-4:] == ["verify", "create application account", "install lease", "admit"]
 
 
 def test_semi_sync_is_on_before_anybody_follows_and_they_follow_before_anything_is_written() -> None:
@@ -132,6 +134,16 @@ def test_a_remote_server_that_can_remember_is_told_how_to_start_once() -> None:
     assert configure[0].sentence == "n1: have it start read-only and replicating from nobody"
     admitted = tuple(replace(member(i), persists=True) for i in (1, 2, 3))
     assert plan(spec(app=APP), record(MemberState.ACTIVE), admitted, HOSTS) == ()
+
+
+@pytest.mark.parametrize("found", [None, "replclus lease 0"])
+def test_a_lease_that_is_missing_or_old_is_installed_unless_it_is_off_or_ruled_out(found: str | None) -> None:
+    seen = (member(1), replace(member(2), lease=found), member(3))
+    (phase,) = plan(spec(app=APP), record(MemberState.ACTIVE), seen, HOSTS)
+    assert phase == (InstallLease(node="n2"),)
+    assert plan(spec(app=APP, timings=Timings(lease_s=0)), record(MemberState.ACTIVE), seen, HOSTS) == ()
+    ruled_out = replace(seen[1], variables={**SAME, "event_scheduler": "DISABLED"})
+    assert plan(spec(app=APP), record(MemberState.ACTIVE), (seen[0], ruled_out, seen[2]), HOSTS) == ()
 
 
 def test_every_step_says_what_it_does_and_where() -> None:

@@ -103,7 +103,7 @@ def test_one_store_may_be_used_by_many_threads(store: SqliteStore) -> None:
             try:
                 wins.append(store.cas(record.version, record).version)
             except Conflict:
-                store.append(0.0, Progress(what="lost"))
+                store.append((0.0, Progress(what="lost")))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -147,7 +147,7 @@ def test_nothing_is_created_when_that_is_not_wanted(state_dir: Path) -> None:
 
 def test_the_journal_keeps_events_in_order(store: SqliteStore) -> None:
     for number in range(5):
-        store.append(1000.5 + number, Progress(what=f"step {number}", node="n1"))
+        store.append((1000.5 + number, Progress(what=f"step {number}", node="n1")))
     entries = store.journal(3)
     assert [entry.event["what"] for entry in entries] == ["step 2", "step 3", "step 4"]
     assert [entry.seq for entry in entries] == [3, 4, 5]
@@ -157,12 +157,12 @@ def test_the_journal_keeps_events_in_order(store: SqliteStore) -> None:
 def test_the_journal_forgets_its_oldest_rows(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_module, "JOURNAL_ROWS_MAX", 10)
     for number in range(25):
-        store.append(0.0, Progress(what=str(number)))
+        store.append((0.0, Progress(what=str(number))))
     assert [entry.event["what"] for entry in store.journal(100)] == [str(number) for number in range(15, 25)]
 
 
 def test_the_journal_is_append_only(store: SqliteStore) -> None:
-    store.append(0.0, Progress(what="it happened"))
+    store.append((0.0, Progress(what="it happened")))
     with (
         sqlite3.connect(store.path) as connection,
         pytest.raises(sqlite3.IntegrityError, match="append-only"),
@@ -333,7 +333,7 @@ def test_a_full_disk_is_one_sentence(store: SqliteStore) -> None:
     assert connection is not None
     connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(StoreError, match=r"record\.db cannot be used: database or disk is full"):
-        store.append(0.0, Progress(what="x" * 100_000))
+        store.append((0.0, Progress(what="x" * 100_000)))
     assert store.load() == RECORD
 
 

@@ -38,7 +38,7 @@ while won < int(sys.argv[2]):
     except Conflict:
         continue
     print(written.version, flush=True)
-    store.append(0.0, Progress(what=str(written.version)))
+    store.append((0.0, Progress(what=str(written.version))))
     won += 1
 """
 

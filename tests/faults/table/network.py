@@ -1,0 +1,153 @@
+"""Faults of the network."""
+
+from __future__ import annotations
+
+from tests.faults.catalogue import Expect, fault
+from tests.faults.lab import CLIENTS, WATCHDOG
+from tests.faults.scene import QUIET_S, Scene
+
+
+@fault("N1", "The primary is cut off from everybody, in silence.", Expect.FAILOVER, quarantine=True, ci=True)
+def isolated(scene: Scene) -> None:
+    scene.network.isolate(scene.primary)
+    scene.promoted()
+
+
+@fault("N2", "The primary's host refuses every connection.", Expect.FAILOVER, quarantine=True)
+def refusing(scene: Scene) -> None:
+    primary = scene.primary
+    scene.network.refuse(scene.network.others(primary), primary)
+    scene.promoted()
+
+
+@fault("N3", "Nothing that the primary sends reaches its replicas.", Expect.FAILOVER, quarantine=True)
+def unheard(scene: Scene) -> None:
+    """It answers the watchdog and the clients, and can commit nothing."""
+    scene.network.cut(scene.primary, scene.replicas)
+    scene.promoted()
+
+
+@fault(
+    "N4",
+    "Nothing that the replicas send reaches the primary: they have its writes, and cannot acknowledge.",
+    Expect.FAILOVER,
+    quarantine=True,
+)
+def deaf(scene: Scene) -> None:
+    scene.network.cut(scene.replicas, scene.primary)
+    scene.promoted()
+
+
+@fault("N5", "The primary and a replica are on one side, the other replica and the watchdog on the other.", Expect.NONE, ci=True)
+def halves(scene: Scene) -> None:
+    """The far side can still acknowledge, so nobody may be promoted."""
+    one, other = scene.replicas
+    scene.network.split([scene.primary, one, "c1"], [other, WATCHDOG, "c2"])
+    scene.quiet()
+
+
+@fault(
+    "N6",
+    "The primary is alone with a client; the replicas are with the watchdog and another client.",
+    Expect.FAILOVER,
+    quarantine=True,
+    ci=True,
+)
+def minority(scene: Scene) -> None:
+    scene.network.split([scene.primary, "c1"], [*scene.replicas, WATCHDOG, "c2"])
+    scene.promoted()
+    scene.wait(QUIET_S)
+
+
+@fault("N7", "Five servers in a ring: each sees a majority, and no two see the same.", Expect.EITHER, quarantine=True, replicas=4)
+def ring(scene: Scene) -> None:
+    names = scene.names
+    for place, name in enumerate(names):
+        for step in (2, 3):
+            scene.network.cut(names[(place + step) % len(names)], name)
+    scene.wait(2 * QUIET_S)
+
+
+@fault("N8", "A replica and the primary do not see each other; everybody else sees both.", Expect.NONE)
+def bridge(scene: Scene) -> None:
+    scene.network.split([scene.primary], [scene.replicas[0]])
+    scene.writes_resume()
+    scene.quiet()
+    scene.writes_resume()
+
+
+@fault("N9", "The link of the primary fails for 200 ms, again and again.", Expect.NONE)
+def flapping(scene: Scene) -> None:
+    primary = scene.primary
+    for _ in range(30):
+        scene.network.isolate(primary)
+        scene.wait(0.2)
+        scene.network.mend_all()
+        scene.wait(0.2)
+
+
+@fault("N10", "The primary's link loses a fifth of all packets.", Expect.NONE, ci=True)
+def lossy(scene: Scene) -> None:
+    scene.network.lose(scene.primary, 0.2)
+    scene.quiet(2 * QUIET_S)
+
+
+@fault("N11", "The primary's link loses nine of ten packets.", Expect.EITHER, quarantine=True)
+def hopeless(scene: Scene) -> None:
+    scene.network.lose(scene.primary, 0.9)
+    scene.wait(4 * QUIET_S)
+
+
+@fault("N11h", "The primary's link loses half of all packets.", Expect.EITHER, quarantine=True)
+def half_lost(scene: Scene) -> None:
+    scene.network.lose(scene.primary, 0.5)
+    scene.wait(3 * QUIET_S)
+
+
+@fault("N14", "The primary sends 512 kbit/s at most.", Expect.NONE)
+def narrow(scene: Scene) -> None:
+    scene.network.narrow(scene.primary, 512)
+    scene.quiet(2 * QUIET_S)
+    scene.writes_resume()
+
+
+@fault("N16", "All connections of the primary are lost in silence; new ones work.", Expect.EITHER, quarantine=True)
+def half_open(scene: Scene) -> None:
+    """A failover is not needed. It is allowed, because beats and the replicas' receivers are lost together."""
+    scene.network.forget_connections(scene.primary)
+    scene.writes_resume()
+    scene.wait(QUIET_S)
+
+
+@fault("N17", "Large packets are lost on the way to and from the primary; small ones arrive.", Expect.EITHER, quarantine=True)
+def swallowed(scene: Scene) -> None:
+    """Questions are answered, and no large write can be acknowledged any more, nor any write behind it."""
+    scene.sql(scene.primary, "CREATE TABLE IF NOT EXISTS app.large (id INT AUTO_INCREMENT PRIMARY KEY, t MEDIUMTEXT)")
+    scene.network.swallow_large(scene.primary)
+    scene.wait(2 * QUIET_S)
+    scene.writes_resume()
+
+
+@fault("N18", "A client and the primary do not see each other; everybody else sees both.", Expect.NONE, ci=True)
+def client_cut_off(scene: Scene) -> None:
+    scene.network.split([CLIENTS[0]], [scene.primary])
+    scene.quiet()
+    scene.writes_resume(CLIENTS[1])
+
+
+@fault("N19", "A replica is away until the primary has purged what it needs.", Expect.NONE, quarantine=True)
+def left_behind(scene: Scene) -> None:
+    """It can never catch up by itself: the servers say so, and nobody skips what it lacks."""
+    primary, (away, _) = scene.primary, scene.replicas
+    scene.network.isolate(away)
+    scene.writes_resume()
+    for _ in range(2):
+        scene.sql(primary, "FLUSH BINARY LOGS")
+        scene.writes_resume()
+    scene.wait(1)
+    newest = scene.cluster.rows(primary, "SHOW BINARY LOGS")[-1][0]
+    scene.sql(primary, f"PURGE BINARY LOGS TO '{newest}'")
+    oldest = scene.cluster.rows(primary, "SHOW BINARY LOGS")[0][0]
+    assert oldest == newest, f"{oldest} could not be purged"
+    scene.network.mend_all()
+    scene.wait(QUIET_S)

@@ -1,0 +1,104 @@
+"""Faults of a server that runs, and cannot do its work: no connection left, a lock in the way, nobody who acknowledges."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pymysql
+import pytest
+
+from tests.clusters import eventually
+from tests.faults.catalogue import Expect, fault
+from tests.faults.scene import PATIENCE_S, Scene
+from tests.faults.speech import Speech
+
+FULL_S = 8.0
+LOCKED_S = 6.0
+"""Well over what a frozen disk is given before another server is promoted."""
+FEWEST_CONNECTIONS = 10
+"""MariaDB does not allow fewer."""
+
+
+@fault("D15", "The primary has no connection left.", Expect.NONE, ci=True)
+def too_many_connections(scene: Scene) -> None:
+    primary = scene.primary
+    with ExitStack() as held:
+        admin = held.enter_context(scene.cluster.connect(primary))
+        for _ in range(FEWEST_CONNECTIONS):
+            held.enter_context(scene.cluster.connect(primary))
+        with admin.cursor() as cursor:
+            cursor.execute("SELECT @@GLOBAL.max_connections")
+            ((before,),) = cursor.fetchall()
+            scene.afterwards(lambda: scene.sql(primary, f"SET GLOBAL max_connections = {before}"))
+            # Who is connected stays.
+            cursor.execute(f"SET GLOBAL max_connections = {FEWEST_CONNECTIONS}")
+            # One more for an administrator.
+            held.enter_context(scene.cluster.connect(primary))
+            with pytest.raises(pymysql.err.OperationalError, match="1040"):
+                scene.cluster.connect(primary)
+            try:
+                scene.noticed("TooManyConnections")
+                scene.quiet(FULL_S)
+            finally:
+                cursor.execute(f"SET GLOBAL max_connections = {before}")
+
+
+@fault("D16", "A person holds a global read lock on the primary.", Expect.NONE, ci=True)
+def global_lock(scene: Scene) -> None:
+    """It is told; it is no failure, and ends with the lock."""
+    with scene.cluster.connect(scene.primary, read_timeout=PATIENCE_S) as lock, lock.cursor() as cursor:
+        cursor.execute("FLUSH TABLES WITH READ LOCK")
+        scene.noticed("PrimaryWriteStalled")
+        scene.quiet(LOCKED_S)
+        cursor.execute("UNLOCK TABLES")
+    scene.writes_resume()
+
+
+@fault("D17", "A person's lock keeps a replica from applying what it receives, and the primary dies.", Expect.FAILOVER)
+def replica_cannot_apply(scene: Scene) -> None:
+    """The other one takes over; unless only this one has received the last writes: then it waits for the lock to end."""
+    locked, other = scene.replicas
+    with scene.cluster.connect(locked) as lock, lock.cursor() as cursor:
+        cursor.execute("LOCK TABLES app.entries READ")
+        scene.wait(1.0)
+        scene.kill(scene.primary)
+        eventually(lambda: scene.failed_over, "somebody is elected", within_s=PATIENCE_S)
+        if scene.primary == locked:
+            assert not scene.cluster.writable(locked), "it was opened although it has not applied everything"
+        else:
+            assert scene.promoted() == other
+        cursor.execute("UNLOCK TABLES")
+    scene.promoted()
+
+
+@fault("D18", "A person stops the receivers of all replicas: nobody acknowledges.", Expect.NONE)
+def nobody_acknowledges(scene: Scene) -> None:
+    speech = Speech(scene.flavour)
+    for _ in range(3):
+        for name in scene.replicas:
+            scene.sql(name, speech.stop_receiver)
+        scene.writes_resume()
+    scene.quiet()
+
+
+@fault("D19", "A person switches semi-sync off on the primary.", Expect.NONE, ci=True)
+def semi_sync_off(scene: Scene) -> None:
+    primary, prefix = scene.primary, Speech(scene.flavour).semi_sync_source
+    scene.sql(primary, f"SET GLOBAL {prefix}_enabled = OFF")
+    scene.noticed("SemiSyncOff")
+    restored(scene, primary, f"{prefix}_enabled", 1)
+
+
+@fault("D19b", "A person gives semi-sync on the primary a short timeout.", Expect.NONE)
+def semi_sync_timeout(scene: Scene) -> None:
+    primary, name = scene.primary, f"{Speech(scene.flavour).semi_sync_source}_timeout"
+    ((before,),) = scene.cluster.rows(primary, f"SELECT @@GLOBAL.{name}")
+    scene.sql(primary, f"SET GLOBAL {name} = 10")
+    scene.noticed("SemiSyncOff", "Misconfigured")
+    restored(scene, primary, name, before)
+
+
+def restored(scene: Scene, node: str, variable: str, wanted: object) -> None:
+    """Waits until a setting is again what it must be."""
+    sql = f"SELECT @@GLOBAL.{variable}"
+    eventually(lambda: scene.cluster.rows(node, sql) == ((wanted,),), f"{variable} is {wanted} again", within_s=PATIENCE_S)
