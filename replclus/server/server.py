@@ -203,6 +203,10 @@ class Server:
             self._line.do(statement)
         return statement is not None
 
+    def commits_wait(self) -> bool:
+        """Does a commit wait for an acknowledgement?"""
+        return self.dialect.waiting(self._line.read(self.dialect.semi_sync_status())) > 0
+
     def kick_clients(self) -> None:
         """End the clients' connections, so that they look for the primary anew. Replication and replclus are left alone."""
         dialect = self.dialect

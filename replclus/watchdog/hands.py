@@ -137,6 +137,9 @@ class Hands:
         with self._fresh(node) as server:
             closed = server.close_for_writes(self._spec.timings.read_only_deadline_s)
             self._still_wanted(node.name)
+            if not closed and server.commits_wait():
+                # Ending a session whose commit waits makes MariaDB commit it: the server would diverge.
+                return Fenced("commits wait there that nobody will acknowledge: restart it, and they are cut off", proven=False)
             server.kick_clients()
         said = "is read-only" if closed else "did not become read-only in time"
         return Fenced(f"it {said}, and its clients were cut off, which proves nothing", proven=False)
