@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from replclus.server.line import Audit
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 from replclus.store.secrets import Secrets
-from replclus.watchdog.hooks import PASSED_ON
 
 KILL_S_MAX = 2.0
 """A process that SIGKILL does not end in this time hangs in the kernel, behind its disk; it may do so for ever."""
@@ -130,9 +128,8 @@ class Hands:
         if hook is None:
             return None
         about = {"REPLCLUS_NODE": node.name, "REPLCLUS_HOST": node.host, "REPLCLUS_PORT": str(node.port)}
-        inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         try:
-            run_hook(hook.command, inherited | about, hook.timeout_s)
+            run_hook(hook.command, about, hook.timeout_s)
         except HostError as error:
             raise HostError(f"fence.command: {error}") from error
         return Fenced(f"{hook.command[0]} fenced it", proven=True)
