@@ -182,13 +182,21 @@ CLIENT_ERRORS_MIN = 2000
 
 
 def stalled_since(view: ClusterView) -> float | None:
-    """Since when a primary that answers and is open has committed nothing; None if it does, or does not answer."""
+    """Since when a primary that answers and is open has committed nothing; None if it does, or does not answer.
+
+    Not before somebody was there to acknowledge: a primary that was left alone gets its time when the first one is back.
+    """
     facts = view.facts(view.record.primary)
     moments = (view.pulse.failing_since, view.pulse.pending_since if beat_late(view) else None)
     since = min((moment for moment in moments if moment is not None), default=None)
     if facts is None or not facts.writable or since is None or beat_lost(view) or commits_blocked(view):
         return None
-    return since
+    present = [
+        view.remembered(member.name).receiving_since
+        for member, facts in view.serving_replicas()
+        if view.follows(facts, view.record.primary) and facts.channel is not None and facts.channel.receiver.running
+    ]
+    return max(since, min(present, default=since))
 
 
 def stalled_for_s(view: ClusterView) -> float:

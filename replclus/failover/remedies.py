@@ -115,6 +115,8 @@ def close_replica(view: ClusterView, node: str) -> Decision:
     facts = view.facts(node)
     if not may_touch(view, node) or facts is None:
         return Stay(f"{node} is left alone for a moment after a failed step")
+    if facts.semi_sync.waiting and view.remembered(node).fenced_in == view.record.epoch:
+        return Stay(f"{node} is fenced, and cannot be made read-only behind the commits that wait there: restart it")
     if facts.semi_sync.waiting:
         return Act(plan.fence(node, f"{node} is no primary, and commits wait there that nobody may acknowledge"))
     return Act(plan.close(view, node, f"{node} is no primary and must not accept writes"))
@@ -251,6 +253,8 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
         return Stay(f"{node} is judged when the primary answers")
     if not may_touch(view, node):
         return Stay(f"{node} is left alone for a moment after a failed step")
+    if facts.writable:
+        return Stay(f"{node} is judged when it is closed: what waits to be committed there may still be cut off")
     if primary.executed.contains(facts.received):
         return Act(plan.follow(view, view.record.member(node)))
     if view.primary.full_at < view.seen(node).full_at:

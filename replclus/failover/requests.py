@@ -7,7 +7,7 @@ from typing import assert_never
 from replclus.failover import candidates, diagnose, plan
 from replclus.failover.decision import Act, Action, Decision, Swap, Wait
 from replclus.failover.durability import blockers
-from replclus.failover.remedies import put_aside
+from replclus.failover.remedies import foreign, put_aside
 from replclus.failover.view import ClusterView, lag_ms
 from replclus.model.record import Member, MemberState, Request, RequestKind
 
@@ -97,6 +97,8 @@ def _unfit_target(view: ClusterView, target: str) -> str | None:
     facts = view.facts(target)
     if facts is None:
         return f"{target} does not answer ({view.seen(target).error or view.seen(target).reach.value})"
+    if view.stranger(facts):
+        return f"{target} is not the server that was admitted: {foreign(facts.identity.cluster_id)}"
     if reason := candidates.unfit(view, member, facts):
         return reason
     if not view.follows(facts, view.record.primary) or facts.channel is None or not facts.channel.receiver.connected:

@@ -71,7 +71,6 @@ class _Course:
 class _Way:
     case: Case
     extra: GtidSet | None
-    discard: bool
     course: _Course = field(default_factory=_Course)
 
 
@@ -85,15 +84,14 @@ def bring_back(
     report: Report,
     stop: threading.Event,
     *,
-    discard: bool = False,
     seconds: float = BRING_BACK_S_MAX,
     connect: Connect | None = None,
 ) -> Returned:
     """Make `node` equal to `donor` again, at any price but that of its own transactions, which are saved first.
 
-    `extra` is what `node` has executed and the primary has not, None or empty for a server without any. `discard` goes
-    on even if those cannot be saved in full. Needs `spec.admin`: a login on both with all rights. For a thread of its own:
-    it takes as long as the data takes. Raises nothing of ours: what goes wrong is in the answer.
+    `extra` is what `node` has executed and the primary has not, None or empty for a server without any. Needs `spec.admin`:
+    a login on both with all rights. For a thread of its own: it takes as long as the data takes. Raises nothing of ours:
+    what goes wrong is in the answer.
     """
     if spec.admin is None:
         return Returned(ok=False, why="the administrator's account is not at hand: run `replclus rebuild` where it is")
@@ -112,7 +110,7 @@ def bring_back(
         bounds=Bounds.within(seconds, stop),
         connect=connect or connect_with(spec),
     )
-    way = _Way(case, extra or None, discard)
+    way = _Way(case, extra or None)
     course = way.course
     try:
         identity = _along(way)
@@ -130,14 +128,16 @@ def _along(way: _Way) -> Identity:
     if begun:
         _wake(case)
     who = permission.check(case)
+    # What an earlier run saved need not be found again: it may be gone by now.
+    course.exported_to, saved = permission.saved_before(case)
     exported = None
-    if begun:
-        course.exported_to = permission.saved_before(case)
-        case.say("an earlier run did not end, so all of its data is replaced")
-    elif way.extra is not None:
+    if way.extra is not None and not saved.contains(way.extra):
         exported = _save(way, way.extra)
-    with permission.noted(case, who, course.exported_to):
-        if exported is None or way.extra is None or not _undo(way, way.extra, exported):
+        saved = saved.union(way.extra)
+    if begun:
+        case.say("an earlier run did not end, so all of its data is replaced")
+    with permission.noted(case, who, course.exported_to, saved):
+        if begun or exported is None or way.extra is None or not _undo(way, way.extra, exported):
             course.how = seed(case)
             _demand(case, verify(case, whole_floats=course.how != "dump"))
     with case.server(case.node) as server:
@@ -159,10 +159,11 @@ def _save(way: _Way, extra: GtidSet) -> Exported:
     way.course.exported_to = exported.directory
     count = len(exported.transactions)
     way.case.say(f"{count} transactions that only it has are saved in {exported.directory}")
-    if exported.missing and not way.discard:
+    if exported.missing:
+        name = way.case.node.name
         raise Refused(
-            f"what only {way.case.node.name} has could not all be saved ({exported.missing}):"
-            f" save its data yourself, then `replclus rebuild {way.case.node.name} --force`"
+            f"what only {name} has could not all be saved ({exported.missing}): save its data yourself, let it forget its history"
+            f" (RESET MASTER, or RESET BINARY LOGS AND GTIDS), then `replclus rebuild {name}`"
         )
     return exported
 

@@ -49,6 +49,7 @@ class Hands:
         self._spec = spec
         self._record = record
         self._clock = clock
+        self._audit = audit
         timings = spec.timings
         self._servers = {
             node.name: Server(
@@ -137,6 +138,9 @@ class Hands:
         with self._fresh(node) as server:
             closed = server.close_for_writes(self._spec.timings.read_only_deadline_s)
             self._still_wanted(node.name)
+            if not closed and server.commits_wait():
+                # Ending a session whose commit waits makes MariaDB commit it: the server would diverge.
+                return Fenced("commits wait there that nobody will acknowledge: restart it, and they are cut off", proven=False)
             server.kick_clients()
         said = "is read-only" if closed else "did not become read-only in time"
         return Fenced(f"it {said}, and its clients were cut off, which proves nothing", proven=False)
@@ -151,6 +155,7 @@ class Hands:
             clock=self._clock,
             connect_timeout_s=timings.connect_timeout_s,
             timeout_s=timings.probe_timeout_s,
+            audit=self._audit,
         )
         try:
             yield server

@@ -21,7 +21,8 @@ class Telling:
     def __init__(self, spec: ClusterSpec, store: Store, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
         self._journal = Journal(store, report, written=ReportFiles(spec.state_dir, store).written)
         self._hooks = HookRunner(spec.hooks, spec.name, self._journal.tell, clock)
-        self.audit = Auditor(self._journal.note)
+        self.note = self._journal.note
+        self.audit = Auditor(self.note)
         self.changes = Changes(self.tell, clock)
 
     def tell(self, event: Event) -> None:

@@ -299,4 +299,6 @@ def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
         highest_received=position(flavour, name, highest) if highest else None,
         not_before=NOW + 1 if words.has("resting") else float("-inf"),
         fed_at=NOW - float(words.get("fed", "inf")),
+        receiving_since=NOW - float(words.get("receiving", "inf")),
+        fenced_in=words.number("fenced_in"),
     )

@@ -6,10 +6,10 @@ A fault names roles, not servers, where it can: "primary" is whoever that is whe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from replclus.model.record import Request, RequestKind
+from replclus.model.record import RequestKind
 
 if TYPE_CHECKING:
     from tests.simulation.servers import Server
@@ -295,10 +295,11 @@ def _reset_by_hand(world: World, fault: Fault) -> End:
     for server in _servers(world, fault.who):
         if server.running and server.source is not None and not server.writable:
             if fault.number:
-                server.stop_receiver()
-                server.stop_applier()
-                server.start_receiver()
-                server.start_applier()
+                if server.source == world.record.primary:
+                    server.stop_receiver()
+                    server.stop_applier()
+                    server.start_receiver()
+                    server.start_applier()
             else:
                 server.change_source(None)
     return None
@@ -311,9 +312,35 @@ def _write_errant(world: World, fault: Fault) -> End:
     return None
 
 
+def _switch_semi_sync_off(world: World, fault: Fault) -> End:
+    """On the primary: whoever waits is answered OK, and so is everybody after that. No promise covers it."""
+    for server in _servers(world, fault.who):
+        if server.running and server.writable and server.source_on:
+            server.unsafe_by_person = True
+            server.leave_source_role()
+            server.changed()
+    return None
+
+
+def _lock_globally(world: World, fault: Fault) -> End:
+    """FLUSH TABLES WITH READ LOCK."""
+    locked = [server for server in _servers(world, fault.who) if server.running]
+    for server in locked:
+        server.locked = True
+        server.changed()
+
+    def end() -> None:
+        for server in locked:
+            if server.locked and not server.hung:
+                server.unhang()
+                server.changed()
+
+    return end
+
+
 def _replace_server(world: World, fault: Fault) -> End:
     for server in _servers(world, fault.who):
-        if server.name != world.record.primary:
+        if server.name != world.record.primary and world.record.operation is None:
             server.become_another()
     return None
 
@@ -325,28 +352,21 @@ REQUESTS = (
     RequestKind.REJOIN,
     RequestKind.DRAIN,
     RequestKind.UNDRAIN,
+    RequestKind.REBUILD,
 )
 
 
 def _ask(world: World, fault: Fault) -> End:
-    record = world.record
-    if record.request is not None and record.request.done is None:
-        return None
     kind = REQUESTS[fault.number % len(REQUESTS)]
     to = _servers(world, fault.who)[0].name
     free = kind in (RequestKind.SWITCHOVER, RequestKind.FAILOVER) and fault.other == "any"
-    request = Request(id=f"r{world.now}", kind=kind, to=None if free else to)
-    world.record = replace(record, request=request, version=record.version + 1)
+    world.ask(kind, None if free else to)
     return None
 
 
 def _pause_cluster(world: World, fault: Fault) -> End:
-    world.record = replace(world.record, paused=True, version=world.record.version + 1)
-
-    def end() -> None:
-        world.record = replace(world.record, paused=False, version=world.record.version + 1)
-
-    return end
+    world.ask(RequestKind.PAUSE)
+    return lambda: world.ask(RequestKind.RESUME)
 
 
 KINDS: dict[str, Callable[[World, Fault], End]] = {
@@ -369,6 +389,8 @@ KINDS: dict[str, Callable[[World, Fault], End]] = {
     "reset": _reset_by_hand,
     "errant": _write_errant,
     "replace": _replace_server,
+    "unsafe": _switch_semi_sync_off,
+    "lock": _lock_globally,
     "ask": _ask,
     "pause": _pause_cluster,
 }

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, assert_never
 from replclus.failover.decision import (
     Action,
     CloseForWrites,
+    Configure,
     Detach,
     Fence,
     Follow,
     OpenForWrites,
     Promote,
     Publish,
+    Salvage,
+    Seed,
     StopReceiving,
     Swap,
     WaitApplied,
@@ -44,6 +47,9 @@ def perform(dog: Watchdog, action: Action, record: ClusterRecord) -> Doing:
     """Carry out one action. Hands are one per server: a straggler that holds one is waited for, within bounds."""
     assert action.node is not None, "the record is never changed beside other actions"
     world = dog.world
+    if isinstance(action, Seed):
+        dog.begin_rebuild(world.servers[action.node], world.servers[action.source])
+        return
     if isinstance(action, Fence) and world.ours[action.node]:
         yield from _kill(world, action.node)
         return
@@ -83,7 +89,11 @@ def _on(dog: Watchdog, server: Server, action: Action, record: ClusterRecord) ->
             yield from _follow(dog, server, source)
         case Detach():
             yield from _detach(dog, server)
-        case Swap():
+        case Configure():
+            yield from _say(dog, server, "configure")
+        case Salvage(source=source, timeout_s=timeout_s):
+            yield from _salvage(dog, server, dog.world.servers[source], _quanta(timeout_s))
+        case Swap() | Seed():
             raise AssertionError("the record is never changed beside other actions")
         case never:
             assert_never(never)
@@ -95,7 +105,7 @@ def _quanta(seconds: float) -> int:
 
 def _kill(world: World, node: str) -> Doing:
     server = world.servers[node]
-    server.kill()
+    world.kill(server)
     for _ in range(STEP_QUANTA):
         if not server.zombie:
             return
@@ -228,6 +238,18 @@ def _detach(dog: Watchdog, server: Server) -> Doing:
     yield from _say(dog, server, "stop replicating")
 
 
+def _salvage(dog: Watchdog, server: Server, dead: Server, quanta: int) -> Doing:
+    """From the files of a server that is down, where its host is ours."""
+    if not dog.world.ours[dead.name]:
+        raise Failed("its host is not ours")
+    for _ in range(min(quanta, 2)):
+        yield
+    yield from _reach(dog, server)
+    if dead.alive:
+        raise Failed("it runs again")
+    server.salvage(dead.executed & ~server.everything)
+
+
 def statement(server: Server, what: str, source: str, *, lossless: bool) -> None:
     """What a server does when it is told so."""
     match what:
@@ -239,7 +261,7 @@ def statement(server: Server, what: str, source: str, *, lossless: bool) -> None
         case "forget source":
             server.change_source(None)
         case "become source":
-            server.source_on, server.ack_on = lossless, False
+            server.source_on, server.ack_on, server.unsafe_by_person = lossless, False, False
         case "open":
             server.writable, server.opened_by_person = True, False
         case "start":
@@ -253,6 +275,10 @@ def statement(server: Server, what: str, source: str, *, lossless: bool) -> None
             server.receiver = server.applier = True
             server.ack_on = lossless
             server.leave_source_role()
+        case "configure":
+            server.unsafe_by_person = False
+            if server.writable:
+                server.source_on = lossless
         case "stop replicating":
             server.stop_receiver()
             server.stop_applier()

@@ -46,7 +46,7 @@ def check(world: World) -> None:
 
 def could_acknowledge(world: World, server: Server) -> bool:
     """Is there any way in which a client's write here may be answered OK, now or when links heal and servers thaw?"""
-    if not (server.alive and server.writable) or server.opened_by_person:
+    if not (server.alive and server.writable) or server.opened_by_person or server.unsafe_by_person:
         return False
     if not server.source_on:
         return True
@@ -70,7 +70,8 @@ def total(view: ClusterView) -> Decision:
     except Exception as error:
         raise Violation(f"the decision raised {error!r}") from error
     record = view.record
-    if isinstance(decision, Act) and record.paused and record.operation is None:
+    asked = record.request is not None and record.request.done is None
+    if isinstance(decision, Act) and record.paused and record.operation is None and not asked:
         raise Violation(f"paused by a person, and acts all the same: {decision.why}")
     return decision
 
@@ -97,13 +98,13 @@ def record_changes_lawfully(world: World, before: ClusterRecord, after: ClusterR
         raise Violation("the record does not survive its own document")
     for member in after.members:
         was = before.member(member.name)
-        if member.state is MemberState.QUARANTINED and was.state is not MemberState.QUARANTINED:
+        if member.state is MemberState.QUARANTINED and was.state not in (MemberState.QUARANTINED, MemberState.REBUILDING):
             _quarantined_for_a_reason(world, after, member.name)
     _one_primary_per_epoch(world, after)
     claim = after.operation
     if claim is not None and claim.phase is Phase.REVOKE and before.operation is None:
         if claim.kind is OperationKind.FAILOVER:
-            _no_false_failover(world, before)
+            _no_false_failover(world, before, claim.reason)
         elif claim.wanted is not None and not before.member(claim.wanted).admitted:
             raise Violation(f"a switchover to {claim.wanted}, which is {before.member(claim.wanted).state.value}")
 
@@ -122,18 +123,19 @@ def _quarantined_for_a_reason(world: World, record: ClusterRecord, name: str) ->
         raise Violation(f"{name} is quarantined, and {primary.name} has all that it has")
 
 
-def _no_false_failover(world: World, before: ClusterRecord) -> None:
+def _no_false_failover(world: World, before: ClusterRecord, reason: str) -> None:
     request = before.request
     forced = request is not None and request.done is None and request.kind is RequestKind.FAILOVER and request.force
     healthy_for = world.now - world.unhealthy_at
     if world.lossless and healthy_for > HEALTHY_QUANTA and not forced and can_serve(world):
-        raise Violation(f"failover from {before.primary}, which has been able to acknowledge for {healthy_for} quanta")
+        able = f"it has been able to acknowledge for {healthy_for} quanta"
+        raise Violation(f"failover from {before.primary} because {reason}, and {able}")
 
 
 def can_serve(world: World) -> bool:
     """Can the primary of the record acknowledge a write at this very moment?"""
     primary = world.servers[world.record.primary]
-    if not primary.running or primary.hung or not primary.writable:
+    if not primary.running or primary.hung or primary.locked or not primary.writable:
         return False
     if not primary.source_on:
         return True
@@ -152,8 +154,19 @@ def nothing_diverged_is_attached(dog: Watchdog, server: Server, source: str) -> 
         seen = dog.sight.observations[server.name]
         if seen.full_at > server.foreign_since * QUANTUM_S:
             raise Violation(f"{server.name} is another cluster's, and is attached")
-    if extra and server.source != source:
+    if server.source != source and told_apart(world, extra, world.servers[source]):
         raise Violation(f"{server.name} is attached to {source}, which lacks {world.transactions.spell(extra)}")
+
+
+def told_apart(world: World, extra: int, source: Server) -> bool:
+    """Can anybody see that `source` lacks `extra`? A GTID that a server gave out twice, because its tail had been cut off in
+    between, hides it from everybody; see docs/guarantees.md."""
+    gtids = world.transactions.gtids
+    return bool(extra) and not (extra & twins(world) == extra and gtids(source.everything).contains(gtids(extra)))
+
+
+def twins(world: World) -> int:
+    return sum(world.transactions.twins)
 
 
 # ---- when everything has healed --------------------------------------------------------------------------------------
@@ -173,8 +186,11 @@ def unsettled(world: World) -> str | None:
         server = world.servers[member.name]
         if member.admitted and not (server.source == primary.name and server.receiver and server.applier and server.connected):
             return f"{server.name} does not follow"
-        if member.admitted and server.everything & ~primary.everything:
-            return f"{server.name} follows, and has {world.transactions.spell(server.everything & ~primary.everything)}"
-        if server.writable:
+        extra = server.everything & ~primary.everything
+        if member.admitted and told_apart(world, extra, primary):
+            return f"{server.name} follows, and has {world.transactions.spell(extra)}"
+        if member.state is MemberState.REBUILDING:
+            return f"{server.name} is being rebuilt"
+        if server.writable and server.foreign_since is None:
             return f"{server.name} is writable"
     return None

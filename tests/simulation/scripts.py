@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from replclus.model.spec import Durability, Flavour
+from replclus.model.spec import Durability, Flavour, OnDivergence
 from tests.simulation.faults import APP, Fault
 from tests.simulation.world import Setting
 
@@ -32,6 +32,7 @@ def story(seed: int) -> Story:
         durability=Durability.AVAILABLE if luck.random() < 0.15 else Durability.LOSSLESS,
         ours=ours,
         cuts_tails=luck.random() < 0.7,
+        on_divergence=luck.choice((OnDivergence.QUARANTINE, OnDivergence.QUARANTINE, OnDivergence.REBUILD)),
         watchdogs=2 if plot is two_watchdogs else 1,
     )
     faults = [*plot(luck), *(noise(luck) for _ in range(luck.choice((0, 0, 1, 1, 2))))]
@@ -56,7 +57,20 @@ def noise(luck: random.Random) -> Fault:
     kind = luck.choice(
         (
             *("kill", "freeze", "hang", "slow", "cut", "delay", "trap", "restart-watchdog", "pause-watchdog"),
-            *("fail-store", "open", "stop", "ask", "errant", "reset", "close", "break-applier", "pause", "replace"),
+            *(
+                "fail-store",
+                "open",
+                "stop",
+                "ask",
+                "errant",
+                "reset",
+                "close",
+                "break-applier",
+                "pause",
+                "replace",
+                "unsafe",
+                "lock",
+            ),
         )
     )
     match kind:
@@ -71,10 +85,12 @@ def noise(luck: random.Random) -> Fault:
             return Fault(at, kind, span=span, number=luck.randrange(8))
         case "open" | "errant" | "reset" | "break-applier" | "replace":
             return Fault(at, kind, _replica(luck), number=luck.randrange(2))
-        case "close":
+        case "close" | "unsafe":
             return Fault(at, kind, "primary")
+        case "lock":
+            return Fault(at, kind, "primary", span=span)
         case "ask":
-            return Fault(at, kind, who, luck.choice(("", "any")), number=luck.randrange(6))
+            return Fault(at, kind, who, luck.choice(("", "any")), number=luck.randrange(7))
         case "stop":
             return Fault(at, kind, _replica(luck), number=luck.randrange(3))
         case "fail-store":
@@ -171,7 +187,7 @@ def meddling(luck: random.Random) -> list[Fault]:
             Fault(at + luck.randrange(-2, 12), luck.choice(("kill", "freeze", "cut")), "primary", "rest", span=_span(luck))
         )
     if luck.random() < 0.4:
-        faults.append(Fault(at + luck.randrange(15), "ask", who, luck.choice(("", "any")), number=luck.randrange(6)))
+        faults.append(Fault(at + luck.randrange(15), "ask", who, luck.choice(("", "any")), number=luck.randrange(7)))
     return faults
 
 

@@ -39,8 +39,10 @@ class Server:
         self.zombie = False  # killed while its disk hung: gone for everybody, and still a process
         self.frozen = False
         self.hung = False
+        self.locked = False  # a person holds a global lock: commits wait for it
         self.writable = False
         self.opened_by_person = False
+        self.unsafe_by_person = False  # its semi-sync was switched off behind the cluster's back
         self.source_on = False
         self.ack_on = False
         self.executed = self.waiting = self.relay = 0
@@ -49,7 +51,7 @@ class Server:
         self.source: str | None = None
         self.receiver = self.applier = False
         self.connected = self.acking = False
-        self.heard_at = 0
+        self.heard_at = self.heartbeats = 0
         self.boots = 0
         self.connected_to = 0  # which life of the source
         self.receiver_errno = self.applier_errno = 0
@@ -82,7 +84,7 @@ class Server:
 
     def look(self) -> Facts:
         """A full probe."""
-        if self.facts is None:
+        if self.facts is None or (self.facts.channel is not None and self.facts.channel.receiver.heartbeats != self.heartbeats):
             self.facts = self._facts()
         return self.facts
 
@@ -95,7 +97,9 @@ class Server:
             channel = Channel(
                 source_host=self.source,
                 source_port=PORT,
-                receiver=Receiver(running=self.receiver, connected=self.connected, errno=self.receiver_errno),
+                receiver=Receiver(
+                    running=self.receiver, connected=self.connected, errno=self.receiver_errno, heartbeats=self.heartbeats
+                ),
                 applier=Applier(running=self.applier, errno=self.applier_errno),
             )
             if not self.mysql and self.relay:
@@ -115,13 +119,15 @@ class Server:
                 clients=sum(other.acking and other.source == self.name for other in self.world.servers.values()),
             ),
             pulse=self.pulse,
+            locked=self.locked and bool(self.stuck),
+            drift=("semi_sync",) if self.unsafe_by_person else (),
         )
 
     # ---- committing --------------------------------------------------------------------------------------------------
 
     def commit(self, row: PulseRow | None = None) -> int:
         """A write of a client (or of the pulse): its bit, to be looked for in `executed`; 0 if it hangs before the log."""
-        if self.hung:
+        if self.hung or self.locked:
             self.stuck.append(row)
             return 0
         return self._log(row)
@@ -210,6 +216,7 @@ class Server:
             and network.cut_for(self.name, source.name, now) <= DEAF_GRACE
         ):
             self.heard_at = now
+            self.heartbeats += 1
         if now - self.heard_at > NET_TIMEOUT:
             self.disconnect()
             return
@@ -310,7 +317,7 @@ class Server:
     def change_source(self, source: str | None) -> None:
         """CHANGE MASTER, or RESET SLAVE ALL: whatever was received and not applied is thrown away."""
         self.disconnect()
-        self.source, self.relay, self.receiver, self.applier = source, 0, False, False
+        self.source, self.relay, self.receiver, self.applier, self.heartbeats = source, 0, False, False, 0
         self.receiver_errno = self.applier_errno = 0
         self.changed()
 
@@ -321,7 +328,7 @@ class Server:
         if not self.alive:
             return
         self.zombie = self.hung
-        self.alive = self.frozen = self.writable = self.opened_by_person = False
+        self.alive = self.frozen = self.writable = self.opened_by_person = self.unsafe_by_person = self.locked = False
         self.stuck.clear()
         self.inbox.clear()
         self.acks = 0
@@ -340,12 +347,39 @@ class Server:
         self.alive = True
         self.writable = self.receiver = self.applier = self.source_on = False
         self.ack_on = self.world.lossless
-        self.receiver_errno = 0
+        self.receiver_errno = self.heartbeats = 0
+        self._read_data()
+
+    def _read_data(self) -> None:
         transactions = self.world.transactions
         self.top = transactions.highest(self.executed, self.index if self.mysql else None)
         beats = self.executed & transactions.beat_bits
         self.pulse = transactions.beats[1 << (beats.bit_length() - 1)] if beats else None
         self.changed()
+
+    def empty(self) -> None:
+        """A rebuild has begun: its data is gone, and nobody may take it for what it was."""
+        self.change_source(None)
+        self.writable = self.source_on = False
+        self.executed = self.waiting = 0
+        self.boots += 1
+        self.identity = replace(self.identity, cluster_id=None)
+        self._read_data()
+
+    def become_copy(self, bits: int) -> None:
+        """A rebuild has ended: the data of another server, read-only and detached."""
+        self.executed = bits
+        self.boots += 1
+        self.identity = replace(self.identity, cluster_id=CLUSTER)
+        self.foreign_since = None
+        self.ack_on = self.world.lossless
+        self._read_data()
+
+    def salvage(self, bits: int) -> None:
+        """Apply what was found in the files of a dead primary."""
+        self._commit(bits)
+        if not self.mysql:
+            self.top = max(self.top, self.world.transactions.highest(bits))
 
     def become_another(self) -> None:
         """Where it was, an empty server comes up that belongs to nobody: somebody made it anew."""
@@ -365,7 +399,7 @@ class Server:
 
     def unhang(self) -> None:
         """Its disk works again: what hung goes on, or dies at last."""
-        self.hung = self.zombie = False
+        self.hung = self.zombie = self.locked = False
         stuck, self.stuck = self.stuck, []
         for row in stuck:
             self._log(row)

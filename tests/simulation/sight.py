@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from replclus.failover.view import NEVER, NodeHistory, PulseHealth
 from replclus.model.observation import Facts, Observation, Reach
-from tests.simulation.clock import BEAT_QUANTA, FULL_EVERY, PROBE_QUANTA, QUANTUM_S
+from tests.simulation.clock import BEAT_QUANTA, FULL_EVERY, PROBE_QUANTA, QUANTUM_S, SLOW_QUANTA
 from tests.simulation.servers import Server
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Sight:
         self.had: dict[str, int] = {}
         self.alarm = False
         self._backoff: dict[str, int] = {}
+        self._boots: dict[str, int] = {}
         self._probes: dict[str, Probe | None] = dict.fromkeys(world.servers)
         self._full_wanted = set(world.servers)
 
@@ -66,7 +67,9 @@ class Sight:
 
     def _send(self, server: Server, now: int) -> Probe:
         previous = self.observations.get(server.name)
+        # A new connection begins with a full probe.
         full = server.name in self._full_wanted or previous is None or not previous.reach.alive
+        full = full or self._boots.get(server.name) != server.boots
         full = full or now * QUANTUM_S - previous.full_at >= FULL_EVERY * QUANTUM_S  # type: ignore[union-attr]
         self._full_wanted.discard(server.name)
         probe = Probe(now, now + PROBE_QUANTA, full, None, 0)
@@ -85,6 +88,7 @@ class Sight:
         previous = self.observations.get(server.name)
         if probe.full or previous is None or previous.facts is None:
             probe.full, probe.answer, probe.had = True, server.look(), server.everything
+            self._boots[server.name] = server.boots
         else:
             probe.answer = known = previous.facts
             if known.writable != server.writable or known.pulse is not server.pulse:
@@ -115,7 +119,7 @@ class Sight:
                 process_alive=process,
             )
         self.observations[name] = seen
-        self._remember(seen, probe)
+        self._remember(before, seen, probe)
         if before is None or before.reach is not seen.reach or before.process_alive is not seen.process_alive:
             self.alarm = True
 
@@ -124,7 +128,7 @@ class Sight:
             return None
         return server.alive or server.zombie
 
-    def _remember(self, seen: Observation, probe: Probe) -> None:
+    def _remember(self, before: Observation | None, seen: Observation, probe: Probe) -> None:
         history = self.history.get(seen.node)
         if history is None:
             history = self.history[seen.node] = NodeHistory()
@@ -133,8 +137,11 @@ class Sight:
                 history = replace(history, silent_since=None)
             if probe.full and seen.facts is not None:
                 received, highest = seen.facts.received, history.highest_received
+                fed_at = seen.full_at if was_fed(before, seen) else history.fed_at
                 if highest is None or (highest is not received and received.contains(highest)):
-                    history = replace(history, highest_received=received)
+                    history = replace(history, highest_received=received, fed_at=fed_at)
+                elif fed_at != history.fed_at:
+                    history = replace(history, fed_at=fed_at)
         elif history.silent_since is None:
             history = replace(history, silent_since=probe.asked_at * QUANTUM_S)
         self.history[seen.node] = history
@@ -164,6 +171,17 @@ class Sight:
         self._backoff.pop(name, None)
 
 
+def was_fed(before: Observation | None, seen: Observation) -> bool:
+    """Did its receiver get something since the full look before? The benefit of the doubt goes to the unseen."""
+    if before is None or not before.answered or before.facts is None or seen.facts is None:
+        return True
+    one, other = before.facts.channel, seen.facts.channel
+    if one is None or other is None or one.source_host != other.source_host:
+        return True
+    quiet = one.receiver.heartbeats == other.receiver.heartbeats and before.facts.received == seen.facts.received
+    return not (quiet and one.receiver.running)
+
+
 class Pulse:
     """Writes beats to wherever it is aimed; holds still while it is aimed at nothing."""
 
@@ -173,17 +191,29 @@ class Pulse:
         self._node: str | None = None
         self._epoch = 0
         self._beat: tuple[int, int] | None = None  # sent at, and the bit of its transaction (0: not in the log yet)
+        self._slow: list[tuple[int, int]] = []
 
     def aim(self, node: str, epoch: int) -> None:
         if self._node != node:
             self.hold()
             self._node = node
+            self._slow.clear()
         self._epoch = epoch
 
     def hold(self) -> None:
         """No more beats until it is aimed again; one in flight is broken off, on our side only."""
         if self._node is not None:
             self._node, self._beat, self.health = None, None, PulseHealth()
+
+    def seen(self) -> PulseHealth:
+        """Its health as a decision sees it."""
+        if self._beat is None and not self._slow:
+            return self.health
+        since = self.world.now - SLOW_QUANTA
+        self._slow = [(at, took) for at, took in self._slow if at >= since]
+        slowest = max((took for _, took in self._slow), default=0)
+        pending = None if self._beat is None else self._beat[0] * QUANTUM_S
+        return replace(self.health, pending_since=pending, slowest_s=slowest * QUANTUM_S)
 
     def work(self) -> None:
         if self._node is None:
@@ -196,7 +226,9 @@ class Pulse:
         sent_at, bit = self._beat
         if bit and server.executed & bit and self.world.network.passes(server.name, self.owner) and server.running:
             self._beat = None
-            self.health = PulseHealth(committed_at=now * QUANTUM_S)
+            if now != sent_at:
+                self._slow.append((now, now - sent_at))
+            self.health = PulseHealth(committed_at=now * QUANTUM_S, sent_at=sent_at * QUANTUM_S)
         elif now - sent_at >= BEAT_QUANTA:
             self._failed(sent_at, "no commit within the deadline")
 
@@ -218,6 +250,6 @@ class Pulse:
     def _failed(self, sent_at: int, why: str) -> None:
         first = self.health.failing_since is None
         since = sent_at * QUANTUM_S if first else self.health.failing_since
-        self.health = PulseHealth(committed_at=self.health.committed_at, failing_since=since, error=why)
+        self.health = replace(self.health, failing_since=since, error=why)
         self._beat = None
         self.sight.alarm = self.sight.alarm or first

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING
 
 from replclus.failover import machine
 from replclus.failover.decision import Act, Action, Decision, Plan, Swap, Together, Wait
-from replclus.failover.view import NEVER, ClusterView
-from replclus.model.record import ClusterRecord, Phase
+from replclus.failover.view import NEVER, ClusterView, Work
+from replclus.model.record import ClusterRecord, MemberState, Phase
 from tests.simulation import laws
-from tests.simulation.clock import PROBE_QUANTA, QUANTUM_S
+from tests.simulation.clock import PROBE_QUANTA, QUANTUM_S, REBUILD_QUANTA
 from tests.simulation.hands import Failed, perform
 from tests.simulation.sight import Pulse, Sight
 
 if TYPE_CHECKING:
+    from tests.simulation.servers import Server
     from tests.simulation.world import World
 
 REREAD_QUANTA_MAX = 3
 TWICE_EVERY = 16
 """Every so many decisions are made a second time, to see that they come out the same."""
 
-Work = Generator[None, None, None]
+Doing = Generator[None, None, None]
 Acting = Generator[None, None, bool]
 
 
@@ -51,8 +52,9 @@ class Watchdog:
         self.pulse = Pulse(self.world, self.name, self.sight)
         self.busy: set[str] = set()
         self.decision: Decision | None = None
-        self._work: Work = self._run()
+        self._work: Doing = self._run()
         self._stragglers: list[Acting] = []
+        self.works: dict[str, Work] = {}
         self._operation: tuple[int, Phase | None] = (0, None)
         self._operation_since = NEVER
         self._decided = 0
@@ -86,7 +88,7 @@ class Watchdog:
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> Work:
+    def _run(self) -> Doing:
         for _ in range(2 * PROBE_QUANTA):
             if self.sight.newer(tuple(self.world.servers), 0):
                 break
@@ -99,7 +101,7 @@ class Watchdog:
             self.sight.alarm = False
             yield
 
-    def _tick(self, record: ClusterRecord) -> Work:
+    def _tick(self, record: ClusterRecord) -> Doing:
         view = self.view(record)
         if record.operation is None:
             self.pulse.aim(record.primary, record.epoch)
@@ -126,10 +128,45 @@ class Watchdog:
             record=record,
             observations=self.sight.observations,
             now=now_s,
-            pulse=self.pulse.health,
+            pulse=self.pulse.seen(),
             history=self.sight.history,
             operation_since=self._operation_since,
+            wall_s=self.world.now,
+            works=self._works_of(record),
         )
+
+    def _works_of(self, record: ClusterRecord) -> dict[str, Work]:
+        """The rebuilds in the background; what has ended and is in the record is forgotten."""
+        wanted = {member.name for member in record.members if member.state is MemberState.REBUILDING}
+        for name in [name for name, work in self.works.items() if work.ended and name not in wanted]:
+            del self.works[name]
+        return {name: work for name, work in self.works.items() if name in wanted}
+
+    def begin_rebuild(self, server: Server, donor: Server) -> None:
+        if server.name not in self.works:
+            self.works[server.name] = Work(what=f"from {donor.name}")
+            self._stragglers.append(self._rebuild(server, donor))
+
+    def _rebuild(self, server: Server, donor: Server) -> Acting:
+        """In the background. It ends read-only and detached; broken off, it leaves a server that is nothing."""
+        network = self.world.network
+        bits, took = None, 0
+        for took in range(4 * REBUILD_QUANTA):
+            yield
+            if not (server.running and donor.running and not server.hung):
+                break
+            if not (network.both(self.name, server.name) and network.both(self.name, donor.name)):
+                break
+            if bits is None:
+                bits = donor.executed
+                server.empty()
+            if took >= REBUILD_QUANTA:
+                server.become_copy(bits)
+                work = Work(ended=True, ok=True, what="copied", server_id=server.index + 1, uuid=server.identity.uuid)
+                self.works[server.name] = work
+                return True
+        self.works[server.name] = Work(ended=True, what="it was broken off")
+        return False
 
     def _decide(self, view: ClusterView) -> Decision:
         decision = laws.total(view)
@@ -146,7 +183,7 @@ class Watchdog:
         if present != self._operation:
             self._operation, self._operation_since = present, since_s
 
-    def _reread(self, names: tuple[str, ...]) -> Work:
+    def _reread(self, names: tuple[str, ...]) -> Doing:
         since = self.world.now
         for name in names:
             self.sight.ask(name)
@@ -157,7 +194,7 @@ class Watchdog:
 
     # ---- carrying out ------------------------------------------------------------------------------------------------
 
-    def _execute(self, plan: Plan, record: ClusterRecord) -> Work:
+    def _execute(self, plan: Plan, record: ClusterRecord) -> Doing:
         for step in plan.steps:
             if isinstance(step, Together):
                 ok = yield from self._together(step, record)
@@ -170,7 +207,7 @@ class Watchdog:
             if not ok:
                 return
 
-    def _dawdle(self) -> Work:
+    def _dawdle(self) -> Doing:
         """Between any two actions time may pass."""
         if self.world.luck.random() < 0.3:
             yield

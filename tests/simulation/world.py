@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replclus.failover.invariants import Violation
-from replclus.model.record import ClusterRecord, Member
-from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec, Timings
+from replclus.model.record import ClusterRecord, Member, Request, RequestKind
+from replclus.model.spec import ClusterSpec, Durability, Flavour, NodeSpec, OnDivergence, Timings
 from replclus.model.topology import PulseRow
 from tests.simulation import hands, laws
 from tests.simulation.clients import Clients
@@ -23,6 +23,9 @@ from tests.simulation.clock import (
     GRACE_QUANTA,
     PROBE_QUANTA,
     QUANTUM_S,
+    RESTART_QUANTA,
+    STALL_QUANTA,
+    STARVE_QUANTA,
     STEP_QUANTA,
     TTL_QUANTA,
 )
@@ -32,7 +35,8 @@ from tests.simulation.transactions import Transactions, uuid_of
 from tests.simulation.watchdog import Watchdog
 
 TIMINGS = Timings(
-    tick_s=QUANTUM_S,
+    # A hair more than a quantum, so that what was seen in the last one is not older than a tick.
+    tick_s=QUANTUM_S + 0.001,
     connect_timeout_s=PROBE_QUANTA * QUANTUM_S,
     probe_timeout_s=PROBE_QUANTA * QUANTUM_S,
     pulse_deadline_s=BEAT_QUANTA * QUANTUM_S,
@@ -41,6 +45,8 @@ TIMINGS = Timings(
     read_only_deadline_s=CLOSE_QUANTA * QUANTUM_S,
     drain_timeout_s=DRAIN_QUANTA_MAX * QUANTUM_S,
     acker_grace_s=GRACE_QUANTA * QUANTUM_S,
+    starve_s=STARVE_QUANTA * QUANTUM_S,
+    stall_s=STALL_QUANTA * QUANTUM_S,
 )
 LIVENESS_QUANTA_MAX = 250
 AT_REST_QUANTA = 4
@@ -56,6 +62,7 @@ class Setting:
     durability: Durability
     ours: tuple[bool, ...]
     cuts_tails: bool
+    on_divergence: OnDivergence = OnDivergence.QUARANTINE
     watchdogs: int = 1
 
 
@@ -85,6 +92,7 @@ class World:
             ),
             durability=setting.durability,
             timings=TIMINGS,
+            on_divergence=setting.on_divergence,
         )
         self.record = self._record()
         self._attach()
@@ -92,6 +100,7 @@ class World:
         self.watchdogs = {f"w{i + 1}": Watchdog(self, f"w{i + 1}") for i in range(setting.watchdogs)}
         self.clients = Clients(self)
         self.store_fails = 0
+        self._to_start: list[tuple[int, Server]] = []
 
     def _record(self) -> ClusterRecord:
         names = list(self.servers)
@@ -131,6 +140,8 @@ class World:
         self.luck.seed(self.seed * 1_000_003 + self.now)
         if self.mail:
             self._deliver()
+        if self._to_start and self._to_start[0][0] <= self.now:
+            self.start(self._to_start.pop(0)[1])
         servers = list(self.servers.values())
         if self.luck.random() < 0.5:
             servers.reverse()
@@ -165,7 +176,7 @@ class World:
 
     def completed(self, server: Server, bits: int) -> None:
         """`server` has committed `bits` and tells its clients so."""
-        if server.opened_by_person:
+        if server.opened_by_person or server.unsafe_by_person:
             return
         if self.lossless or (server.name == self.record.primary and self.record.operation is None):
             self.acknowledged |= bits
@@ -202,6 +213,12 @@ class World:
     def broken(self, server: Server) -> bool:
         """Is its applier broken, or has a person told it to forget?"""
         return bool(server.applier_errno)
+
+    def kill(self, server: Server) -> None:
+        """Fenced by the watchdog. Its host starts it again in a while."""
+        if server.alive:
+            server.kill()
+            self._to_start.append((self.now + RESTART_QUANTA, server))
 
     def start(self, server: Server, *, lose_relay: bool = False) -> None:
         """As its host's service manager does, with the commits cut off that nobody acknowledged where that is set up."""
@@ -242,12 +259,17 @@ class World:
             if server.applier_errno:
                 server.applier_errno, server.applier = 0, True
                 server.changed()
-        if self.record.paused:
-            self.record = replace(self.record, paused=False, version=self.record.version + 1)
         for dog in self.watchdogs.values():
             dog.paused, dog.trap = False, None
             if not dog.alive:
                 dog.start()
+
+    def ask(self, kind: RequestKind, to: str | None = None) -> None:
+        """A person asks, unless somebody else's request is being worked on."""
+        record = self.record
+        if record.request is None or record.request.done is not None:
+            request = Request(id=f"r{self.now}", kind=kind, to=to)
+            self.record = replace(record, request=request, version=record.version + 1)
 
     def _look_after_servers(self, *, patient: bool) -> None:
         """A host starts its server again. In the end its operator restarts one that hangs open behind its own commits."""
@@ -264,6 +286,8 @@ class World:
         for quantum in range(LIVENESS_QUANTA_MAX):
             if quantum % SERVICE_QUANTA == 0:
                 self._look_after_servers(patient=quantum < OPERATOR_QUANTA)
+            if self.record.paused or len(self.record.failovers) >= self.spec.failovers_max:
+                self.ask(RequestKind.RESUME)
             self.step()
             why = laws.unsettled(self)
             rested = 0 if why else rested + 1
