@@ -51,7 +51,7 @@ def power_cycled(scene: Scene, name: str) -> None:
     disk(scene, name).power_cycle()
 
 
-@fault("D3", "Each fsync on the primary takes 300 ms.", Expect.NONE, before_load=shims_for("n1"), ci=True)
+@fault("D3", "Each fsync on the primary takes 300 ms.", Expect.NONE, before_load=shims_for("n1"))
 def slow(scene: Scene) -> None:
     slowed = shim(scene, scene.primary)
     scene.afterwards(slowed.rest)
@@ -135,7 +135,9 @@ def full_replica(scene: Scene) -> None:
 def full_temporary(scene: Scene) -> None:
     """What needs such a file fails; nothing else does."""
     primary = scene.primary
-    Disk(scene.server_directory(primary) / "tmp").fill()
+    temporary = Disk(scene.server_directory(primary) / "tmp")
+    scene.afterwards(temporary.empty)
+    temporary.fill()
     rows = " UNION ALL ".join(["SELECT REPEAT(UUID(), 1000) AS a"] * 4)
     big = f"SELECT x.a FROM ({rows}) x, ({rows}) y, ({rows}) z, ({rows}) w ORDER BY CONCAT(y.a, z.a)"
     with scene.cluster.connect(primary, read_timeout=60) as connection, connection.cursor() as cursor:

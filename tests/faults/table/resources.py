@@ -40,7 +40,7 @@ def too_many_connections(scene: Scene) -> None:
                 cursor.execute(f"SET GLOBAL max_connections = {before}")
 
 
-@fault("D16", "A person holds a global read lock on the primary.", Expect.NONE, ci=True)
+@fault("D16", "A person holds a global read lock on the primary.", Expect.NONE)
 def global_lock(scene: Scene) -> None:
     """It is told; it is no failure, and ends with the lock."""
     with scene.cluster.connect(scene.primary, read_timeout=PATIENCE_S) as lock, lock.cursor() as cursor:
@@ -83,7 +83,7 @@ def nobody_acknowledges(scene: Scene) -> None:
     scene.quiet()
 
 
-@fault("D19", "A person switches semi-sync off on the primary.", Expect.NONE, ci=True)
+@fault("D19", "A person switches semi-sync off on the primary.", Expect.NONE)
 def semi_sync_off(scene: Scene) -> None:
     primary, prefix = scene.primary, Speech(scene.flavour).semi_sync_source
     scene.sql(primary, f"SET GLOBAL {prefix}_enabled = OFF")
