@@ -49,6 +49,7 @@ class Hands:
         self._spec = spec
         self._record = record
         self._clock = clock
+        self._audit = audit
         timings = spec.timings
         self._servers = {
             node.name: Server(
@@ -154,6 +155,7 @@ class Hands:
             clock=self._clock,
             connect_timeout_s=timings.connect_timeout_s,
             timeout_s=timings.probe_timeout_s,
+            audit=self._audit,
         )
         try:
             yield server

@@ -23,8 +23,8 @@ BINLOG = "binlog.0*"
 SILENCE_S = 4.0
 """After so long without a packet both ends of a replication connection have given it up."""
 DAMAGED_AT_BYTES = 150_000
-REDO = "*ib_*log*"
-"""MySQL calls them #ib_redo12, MariaDB ib_logfile0."""
+REDO = ("#ib_redo*", "ib_logfile*")
+"""As MySQL and MariaDB call it."""
 
 
 @fault("D1", "The disk of the primary freezes.", Expect.FAILOVER, hosts_ours=True, before_load=disks_for("n1"))
@@ -106,7 +106,7 @@ def full_redo(scene: Scene) -> None:
     """The server ends itself. On a disk, because MariaDB maps its log into memory where a file system is memory anyway."""
     old = scene.primary
     scene.afterwards(shim(scene, old).rest)
-    shim(scene, old).obey(Rule(Call.SYNC, Action.ENOSPC, REDO))
+    shim(scene, old).obey(*(Rule(Call.SYNC, Action.ENOSPC, pattern) for pattern in REDO))
     scene.promoted()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.catalogue import Expect, fault
+from tests.faults.delay import Manner
 from tests.faults.lab import CLIENTS, WATCHDOG
 from tests.faults.scene import QUIET_S, Scene
 
@@ -104,9 +105,32 @@ def half_lost(scene: Scene) -> None:
     scene.wait(3 * QUIET_S)
 
 
+@fault("N12", "Everything to and from the primary takes 200 ms longer, or 100 ms, or 300 ms.", Expect.NONE)
+def far_away(scene: Scene) -> None:
+    scene.network.slow(scene.primary, Manner(delay_s=0.2, jitter_s=0.1))
+    scene.quiet(2 * QUIET_S)
+    scene.writes_resume()
+
+
+@fault("N13", "For a second everything to and from the primary takes two seconds longer.", Expect.EITHER)
+def spike(scene: Scene) -> None:
+    """Longer than a beat may take. Whether somebody is promoted depends on when the next beat gets through."""
+    scene.network.slow(scene.primary, Manner(delay_s=2.0))
+    scene.wait(1)
+    scene.network.slow(scene.primary, Manner())
+    scene.wait(2 * QUIET_S)
+
+
 @fault("N14", "The primary sends 512 kbit/s at most.", Expect.NONE)
 def narrow(scene: Scene) -> None:
     scene.network.narrow(scene.primary, 512)
+    scene.quiet(2 * QUIET_S)
+    scene.writes_resume()
+
+
+@fault("N15", "A fifth of all packets to and from the primary comes twice, and later ones overtake earlier ones.", Expect.NONE)
+def muddled(scene: Scene) -> None:
+    scene.network.slow(scene.primary, Manner(delay_s=0.01, jitter_s=0.01, duplicates=0.2, in_order=False))
     scene.quiet(2 * QUIET_S)
     scene.writes_resume()
 
