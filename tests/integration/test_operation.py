@@ -83,7 +83,8 @@ def test_a_failover_is_reported_audited_and_told_while_a_hook_hangs(hooked: Clus
     assert f"{promoted} is primary instead of n1" in page
     assert (hooked.spec.state_dir / "reports" / "epoch-2.txt").read_text() == page
 
-    sent = [json.loads(line) for line in run("audit", "--json", "-c", config).stdout.splitlines()]
+    sent = [json.loads(line) for line in run("audit", "--last", "5000", "--json", "-c", config).stdout.splitlines()]
+    assert sent[0]["step"] == "init"
     promotion = [each for each in sent if each["node"] == promoted and each["step"] == "OpenForWrites"]
     assert promotion
     assert all(each["epoch"] == 2 and "read_only" in each["statement"].lower() for each in promotion)
