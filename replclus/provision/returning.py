@@ -22,7 +22,7 @@ from replclus.provision import permission
 from replclus.provision.case import Case, executed
 from replclus.provision.export import Exported, export
 from replclus.provision.flashback import flashback
-from replclus.provision.look import Connect, connect_with
+from replclus.provision.look import Connect, audit_to, connect_with
 from replclus.provision.seed_backup import undo_half_exchange
 from replclus.provision.seeding import seed
 from replclus.provision.settle import Unsuitable, start, wait_back
@@ -99,6 +99,7 @@ def bring_back(
         described = spec.node(node), spec.node(donor)
     except KeyError as error:
         return Returned(ok=False, why=f"there is no node {error.args[0]} in the configuration")
+    audit = audit_to(report, "rebuild", record.epoch)
     case = Case(
         spec=spec,
         record=record,
@@ -108,7 +109,8 @@ def bring_back(
         donor=described[1],
         report=report,
         bounds=Bounds.within(seconds, stop),
-        connect=connect or connect_with(spec),
+        connect=connect or connect_with(spec, audit),
+        audit=audit,
     )
     way = _Way(case, extra or None)
     course = way.course
