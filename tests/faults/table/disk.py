@@ -51,7 +51,7 @@ def power_cycled(scene: Scene, name: str) -> None:
     disk(scene, name).power_cycle()
 
 
-@fault("D3", "Each fsync on the primary takes 300 ms.", Expect.NONE, before_load=shims_for("n1"), ci=True)
+@fault("D3", "Each fsync on the primary takes 300 ms.", Expect.NONE, before_load=shims_for("n1"))
 def slow(scene: Scene) -> None:
     slowed = shim(scene, scene.primary)
     scene.afterwards(slowed.rest)

@@ -81,7 +81,7 @@ def nobody_acknowledges(scene: Scene) -> None:
     scene.quiet()
 
 
-@fault("D19", "A person switches semi-sync off on the primary.", Expect.NONE, ci=True)
+@fault("D19", "A person switches semi-sync off on the primary.", Expect.NONE)
 def semi_sync_off(scene: Scene) -> None:
     primary, prefix = scene.primary, Speech(scene.flavour).semi_sync_source
     scene.sql(primary, f"SET GLOBAL {prefix}_enabled = OFF")
