@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from replclus.events import Mutated, Progress, Report
+from replclus.events import Progress, Report
 from replclus.model.gtid import GtidSet
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import Account, ClusterSpec, Flavour, NodeSpec
 from replclus.provision.look import Connect
 from replclus.server.client_tools import Bounds
-from replclus.server.line import Line
+from replclus.server.line import Audit, Line
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 from replclus.store.secrets import Secrets
@@ -35,6 +35,7 @@ class Case:
     report: Report
     bounds: Bounds
     connect: Connect
+    audit: Audit | None = None
 
     @property
     def flavour(self) -> Flavour:
@@ -42,11 +43,6 @@ class Case:
 
     def say(self, what: str) -> None:
         self.report(Progress(node=self.node.name, what=what))
-
-    def audit(self, node: str, statement: str) -> None:
-        """Tell of every statement that changes something."""
-        if not statement.startswith(("SELECT", "SHOW")):
-            self.report(Mutated(node=node, statement=statement, epoch=self.record.epoch, step="rebuild"))
 
     @contextmanager
     def server(self, node: NodeSpec, *, timeout_s: float = STATEMENT_S_MAX) -> Iterator[Server]:

@@ -60,7 +60,7 @@ class Watchdog:
         self._board = Board(clock)
         self._wall = wall
         self._restorer = restorer
-        self._workers = Workers(restorer, self._board, self._report, self._telling.note)
+        self._workers = Workers(restorer, self._board, self._report)
         self._beats = BeatClock(wall, clock)
         self._problems: dict[tuple[str, str | None], Problem] = {}
         self._said: tuple[str, str] = ("", "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from replclus.errors import ReplclusError
-from replclus.events import Event, Mutated, Progress, Report
+from replclus.events import Event, Progress, Report
 from replclus.failover.view import Work
 from replclus.model.gtid import GtidSet
 from replclus.model.record import ClusterRecord
@@ -64,12 +64,10 @@ class _Running:
 class Workers:
     """The rebuilds that this watchdog runs. Safe to use from any thread."""
 
-    def __init__(self, restorer: Restorer | None, board: Board, report: Report, note: Report) -> None:
-        """`note` is for the journal alone: statements that changed servers."""
+    def __init__(self, restorer: Restorer | None, board: Board, report: Report) -> None:
         self._restorer = restorer
         self._board = board
         self._report = report
-        self._note = note
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
@@ -115,9 +113,6 @@ class Workers:
         self._end(node, Work(ended=True, ok=done.ok, what=what, server_id=done.server_id, uuid=done.uuid))
 
     def _tell(self, node: str, event: Event) -> None:
-        if isinstance(event, Mutated):
-            self._note(event)
-            return
         if isinstance(event, Progress):
             self._set(node, Work(what=event.what))
         self._report(event)

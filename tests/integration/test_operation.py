@@ -17,16 +17,16 @@ from tests.clusters import REPOSITORY, Cluster, eventually, initialised
 from tests.commands import facts, last_line, run
 from tests.conftest import MakeSandbox
 
-HANGS_S = 5
+HANGS_S = 15
 
 
 @pytest.fixture
 def hooked(make_sandbox: MakeSandbox, flavour: Flavour) -> Iterator[Cluster]:
-    """A primary and two replicas; the hook for problems hangs, the one for failovers writes down what it is told."""
+    """A primary and two replicas; the hook for problems hangs once, the one for failovers writes down what it hears."""
     sandbox = make_sandbox(flavour, replicas=2)
     for name, body in (
         ("tell", f"echo $REPLCLUS_OLD $REPLCLUS_NEW >> {told(sandbox)}; cat >> {told(sandbox)}"),
-        ("hang", "sleep 600"),
+        ("hang", f"mkdir {sandbox.directory}/hung 2>/dev/null && sleep 600; true"),
     ):
         path = sandbox.directory / name
         path.write_text(f"#!/bin/sh\n{body}\n")
@@ -50,11 +50,13 @@ def test_a_failover_is_reported_audited_and_told_while_a_hook_hangs(hooked: Clus
     with hooked.watchdog() as watchdog:
         hooked.kill("n1")
         eventually(lambda: watchdog.said("PrimaryChanged"), "a new primary is announced")
-        # The hook hangs since the first problem appeared, and is not given up yet.
-        assert not any(event["event"] in ("HookRan", "Warned") for event in watchdog.events)
         promoted = hooked.record.primary
         eventually(lambda: (hooked.spec.state_dir / "reports" / "epoch-2.json").exists(), "the report is written")
         eventually(lambda: any("and was killed" in event["sentence"] for event in watchdog.events), "the hook is given up")
+        order = [
+            event["event"] for event in watchdog.events if event["event"] == "PrimaryChanged" or "was killed" in event["sentence"]
+        ]
+        assert order[0] == "PrimaryChanged", "nobody waited for the hook that hung since the first doubt"
         eventually(told(hooked.sandbox).exists, "the failover is told behind it", within_s=60)
         eventually(lambda: watchdog.said("HookRan", hook="on_failover"), "that hook ended")
         first, document = told(hooked.sandbox).read_text().splitlines()
@@ -83,7 +85,8 @@ def test_a_failover_is_reported_audited_and_told_while_a_hook_hangs(hooked: Clus
     assert f"{promoted} is primary instead of n1" in page
     assert (hooked.spec.state_dir / "reports" / "epoch-2.txt").read_text() == page
 
-    sent = [json.loads(line) for line in run("audit", "--json", "-c", config).stdout.splitlines()]
+    sent = [json.loads(line) for line in run("audit", "--last", "5000", "--json", "-c", config).stdout.splitlines()]
+    assert sent[0]["step"] == "init"
     promotion = [each for each in sent if each["node"] == promoted and each["step"] == "OpenForWrites"]
     assert promotion
     assert all(each["epoch"] == 2 and "read_only" in each["statement"].lower() for each in promotion)
@@ -105,7 +108,7 @@ def test_a_switchover_without_a_watchdog_is_reported_too(hooked: Cluster) -> Non
     assert unknown == "replclus: EPOCH: no change of the primary is known for epoch 7: there are reports for 2"
 
 
-@pytest.mark.parametrize("moment", [3, 8, 14])
+@pytest.mark.parametrize("moment", [3, 8, 12])
 def test_a_watchdog_killed_half_way_leaves_a_report_all_the_same(hooked: Cluster, moment: int) -> None:
     command = [sys.executable, "-m", "tests.mortal_watchdog", str(hooked.sandbox.config), str(moment)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as mortal:
@@ -113,7 +116,10 @@ def test_a_watchdog_killed_half_way_leaves_a_report_all_the_same(hooked: Cluster
         assert mortal.stdout.readline() == "0 ready\n"
         time.sleep(0.5)
         hooked.kill("n1")
-        mortal.communicate(timeout=60)
+        try:
+            mortal.communicate(timeout=60)
+        finally:
+            mortal.kill()
     assert mortal.returncode == -9, "it died in the middle"
     with hooked.watchdog():
         eventually(lambda: hooked.record.primary != "n1" and hooked.record.operation is None, "the next one finishes it")
