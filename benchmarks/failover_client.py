@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count, pairwise
+from itertools import count, pairwise, takewhile
 from pathlib import Path
 
 import pymysql
@@ -97,7 +97,8 @@ class Client:
 
     def acknowledged_since(self, moment: float, *, not_by: str = "") -> bool:
         """Was a write that began after `moment` acknowledged, by another node than `not_by`?"""
-        return any(w.outcome == "acknowledged" and w.began > moment and w.node != not_by for w in reversed(self.read()))
+        late = takewhile(lambda write: write.began > moment, reversed(self.read()))
+        return any(write.outcome == "acknowledged" and write.node != not_by for write in late)
 
     def outage_s(self, since: float, until: float) -> float:
         """The longest time without an acknowledgement, of those that touch the time from `since` to `until`."""

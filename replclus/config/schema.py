@@ -84,7 +84,8 @@ class FenceTable(Table):
     """A program that makes a failed primary unable to write where replclus cannot: it cuts the power, or the network.
 
     It runs on the watchdog's machine, without a shell and without input, and finds the server in `REPLCLUS_NODE`,
-    `REPLCLUS_HOST` and `REPLCLUS_PORT`. Exit code 0 means that the server provably acknowledges nothing any more.
+    `REPLCLUS_HOST` and `REPLCLUS_PORT`, beside the variables that `[hooks]` get. Exit code 0 means that the server provably
+    acknowledges nothing any more.
     """
 
     command: Command = Field(

@@ -12,14 +12,14 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from replclus.errors import HostError, Refused, ReplclusError
+from replclus.errors import HostError, Refused, ReplclusError, ServerError
 from replclus.events import Report
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Identity
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec, Flavour
 from replclus.provision import permission
-from replclus.provision.case import Case
+from replclus.provision.case import Case, executed
 from replclus.provision.export import Exported, export
 from replclus.provision.flashback import flashback
 from replclus.provision.look import Connect, audit_to, connect_with
@@ -89,8 +89,8 @@ def bring_back(
 ) -> Returned:
     """Make `node` equal to `donor` again, at any price but that of its own transactions, which are saved first.
 
-    `extra` is what `node` has executed and the primary has not, None or empty for a server without any. Needs `spec.admin`:
-    a login on both with all rights. For a thread of its own: it takes as long as the data takes. Raises nothing of ours:
+    `extra` is what `node` is known to have executed and the primary has not; it is asked for more. Needs `spec.admin`: a
+    login on both with all rights. For a thread of its own: it takes as long as the data takes. Raises nothing of ours:
     what goes wrong is in the answer.
     """
     if spec.admin is None:
@@ -130,18 +130,37 @@ def _along(way: _Way) -> Identity:
     if begun:
         _wake(case)
     who = permission.check(case)
+    # What an earlier run saved need not be found again: it may be gone by now.
+    course.exported_to, saved = permission.saved_before(case)
     exported = None
+    extra = _extra(way)
+    if not saved.contains(extra):
+        exported = _save(way, extra)
+        saved = saved.union(extra)
     if begun:
-        course.exported_to = permission.saved_before(case)
         case.say("an earlier run did not end, so all of its data is replaced")
-    elif way.extra is not None:
-        exported = _save(way, way.extra)
-    with permission.noted(case, who, course.exported_to):
-        if exported is None or way.extra is None or not _undo(way, way.extra, exported):
+    with permission.noted(case, who, course.exported_to, saved):
+        if begun or exported is None or not _undo(way, extra, exported):
             course.how = seed(case)
             _demand(case, verify(case, whole_floats=course.how != "dump"))
     with case.server(case.node) as server:
         return server.identity()
+
+
+def _extra(way: _Way) -> GtidSet:
+    """What only this server has, asked anew: whoever gave the order may not have been able to ask."""
+    case = way.case
+    with case.server(case.node) as server:
+        own = executed(server)
+    for name in dict.fromkeys((case.donor.name, case.record.primary)):
+        try:
+            with case.server(case.spec.node(name)) as server:
+                own = own.subtract(executed(server))
+        except ServerError as error:
+            if name == case.donor.name:
+                raise
+            case.say(f"{name} does not answer ({error.message}), so what it has counts as not there")
+    return own if way.extra is None else own.union(way.extra)
 
 
 def _wake(case: Case) -> None:

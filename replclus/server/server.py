@@ -137,6 +137,16 @@ class Server:
         """The replication link, None where no source is configured."""
         return self._line.link()
 
+    def executed(self) -> GtidSet:
+        """Every transaction that was committed here."""
+        return self._line.executed()
+
+    def received(self) -> GtidSet:
+        """Every transaction that is here, applied or not."""
+        link = self._line.link()
+        executed = self._line.executed()
+        return executed if link is None else executed.union(link.received)
+
     # ---- replicating -----------------------------------------------------------------------------------------------
     def stop_receiving(self) -> None:
         """Revocation: acknowledge nothing more. What was received stays, and goes on being applied."""
@@ -157,7 +167,10 @@ class Server:
         replicating.detach(self._line)
 
     def forget_source(self) -> None:
-        """Stop, and drop the configuration with all relay logs. ServerError if something in them is not applied yet."""
+        """Stop, drop the configuration with all relay logs, and begin a new binary log.
+
+        ServerError if something in the relay logs is not applied yet.
+        """
         replicating.forget_source(self._line)
 
     def follow(self, source: NodeSpec, account: Account, timings: Timings, durability: Durability) -> None:

@@ -83,6 +83,13 @@ class Board:
     def note_success(self, name: str) -> None:
         with self._changed:
             self._backoff_s.pop(name, None)
+            self._history[name] = replace(self._history.get(name, NodeHistory()), not_before=NEVER)
+
+    def note_begun(self, name: str, bound_s: float) -> None:
+        """A step is under way there, for at most `bound_s`: the plan may end before it, and the next one must not wait for it."""
+        with self._changed:
+            remembered = self._history.get(name, NodeHistory())
+            self._history[name] = replace(remembered, not_before=self._clock() + bound_s)
 
 
 def _remember(history: NodeHistory, before: Observation | None, seen: Observation, asked_at: float) -> NodeHistory:

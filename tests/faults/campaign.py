@@ -171,6 +171,7 @@ def _flaps(scene: Scene, chance: random.Random) -> Iterator[None]:
         scene.network.isolate(name)
         scene.wait(0.2)
         scene.network.mend_all()
+        scene.wait(0.6)
         yield
 
 

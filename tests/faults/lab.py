@@ -170,6 +170,8 @@ def _let_watchdog_in(node: NodeSpec, secrets: Secrets, address: str) -> None:
 def _cluster_file(sandbox: Sandbox, network: Network, *, sockets: bool, processes: bool, admin: bool) -> str:
     hosts = json.dumps([network.addresses[name] for name in CLIENTS])
     text = f'[cluster]\nname = "lab"\nstate_dir = "state"\n{_ADMIN_TABLE if admin else ""}'
+    # One lab goes through more failovers in a row than any cluster should.
+    text += "[failover]\nfailovers_max = 20\nfailovers_window_s = 1\n"
     text += f'[accounts.app]\nuser = "app"\npassword = "app"\nschema = "app"\nhosts = {hosts}\n'
     for place in sandbox.places:
         text += f'[[node]]\nname = "{place.name}"\nhost = "{place.host}"\nport = {place.port}\n'

@@ -32,7 +32,7 @@ def stopped(scene: Scene) -> None:
     scene.promoted()
 
 
-@fault("P3", "The primary freezes.", Expect.FAILOVER, quarantine=True, ci=True)
+@fault("P3", "The primary freezes.", Expect.FAILOVER, quarantine=True)
 def frozen_primary(scene: Scene) -> None:
     scene.freeze(scene.primary)
     scene.promoted()
@@ -55,7 +55,7 @@ def zombie(scene: Scene) -> None:
     scene.wait(QUIET_S)
 
 
-@fault("P5", "The primary pauses for a moment, again and again.", Expect.NONE, ci=True)
+@fault("P5", "The primary pauses for a moment, again and again.", Expect.NONE)
 def short_pauses(scene: Scene) -> None:
     process = scene.cluster.process(scene.primary)
     scene.afterwards(lambda: scene.thaw(scene.primary))
@@ -87,7 +87,7 @@ def crash_loop(scene: Scene) -> None:
     assert scene.cluster.record.epoch == epoch, "one failover is enough"
 
 
-@fault("P8", "The primary is killed, and up again before anybody can be sure.", Expect.EITHER, ci=True)
+@fault("P8", "The primary is killed, and up again before anybody can be sure.", Expect.EITHER)
 def restarted_at_once(scene: Scene) -> None:
     """It comes back closed. Either it is opened again, in an epoch of its own, or somebody else takes over."""
     old = scene.primary

@@ -173,6 +173,6 @@ def second_failure(scene: Scene) -> None:
 
 
 NOT_SHOWN["W10"] = (
-    "nodes are told apart by what their configuration says, and a member whose address changes is refused by name "
-    "(`tests/unit/test_config.py`, `replclus.watchdog.loop`); the names in DNS are not looked at after that"
+    "Servers are reached by the addresses that the configuration gives, and a member whose address is not that of the record is "
+    "refused by name. What a changed entry in DNS does to a host name depends on the resolver of each host."
 )
