@@ -184,7 +184,8 @@ CLIENT_ERRORS_MIN = 2000
 def stalled_since(view: ClusterView) -> float | None:
     """Since when a primary that answers and is open has committed nothing; None if it does, or does not answer.
 
-    Not before somebody was there to acknowledge: a primary that was left alone gets its time when the first one is back.
+    Not before somebody was there to acknowledge, nor before it could be asked: a primary that was left alone, or out of our
+    sight, gets its time when the first one is back, or it is in sight again.
     """
     facts = view.facts(view.record.primary)
     moments = (view.pulse.failing_since, view.pulse.pending_since if beat_late(view) else None)
@@ -196,7 +197,7 @@ def stalled_since(view: ClusterView) -> float | None:
         for member, facts in view.serving_replicas()
         if view.follows(facts, view.record.primary) and facts.channel is not None and facts.channel.receiver.running
     ]
-    return max(since, min(present, default=since))
+    return max(since, min(present, default=since), view.remembered(view.record.primary).answering_since)
 
 
 def stalled_for_s(view: ClusterView) -> float:

@@ -102,7 +102,15 @@ def _remember(history: NodeHistory, before: Observation | None, seen: Observatio
     fed_at = seen.full_at if _was_fed(before, seen) else history.fed_at
     receives = seen.answered and seen.facts is not None and seen.facts.channel is not None and seen.facts.channel.receiver.running
     since = (seen.at if history.receiving_since == NEVER else history.receiving_since) if receives else NEVER
-    return replace(history, silent_since=silent_since, highest_received=highest, fed_at=fed_at, receiving_since=since)
+    answering = (seen.at if history.answering_since == NEVER else history.answering_since) if seen.answered else NEVER
+    return replace(
+        history,
+        silent_since=silent_since,
+        highest_received=highest,
+        fed_at=fed_at,
+        receiving_since=since,
+        answering_since=answering,
+    )
 
 
 def _was_fed(before: Observation | None, seen: Observation) -> bool:
