@@ -13,6 +13,7 @@ from replclus.failover.view import NEVER, ClusterView
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Facts, Reach
 
+SLEPT_TICKS = 5
 LATE_TICKS = 4
 """A beat that is on its way for so many ticks is late: reason to look around, and nothing more."""
 
@@ -86,6 +87,13 @@ def originated_by(server: Facts, gtids: GtidSet) -> GtidSet:
             return gtids.subtract(gtids.without(lambda origin: origin[1] == identity.server_id))
         case never:
             assert_never(never)
+
+
+def overslept(view: ClusterView) -> tuple[str, ...]:
+    """Whom we have not looked at for longer than a look can take: this process was stopped, or starved. Old news is no proof."""
+    timings = view.spec.timings
+    oldest = view.now - timings.connect_timeout_s - 2 * timings.probe_timeout_s - SLEPT_TICKS * timings.tick_s
+    return tuple(member.name for member in view.record.members if NEVER < view.seen(member.name).at < oldest)
 
 
 def process_gone(view: ClusterView, node: str) -> bool:
@@ -197,7 +205,9 @@ def stalled_since(view: ClusterView) -> float | None:
         for member, facts in view.serving_replicas()
         if view.follows(facts, view.record.primary) and facts.channel is not None and facts.channel.receiver.running
     ]
-    return max(since, min(present, default=since), view.remembered(view.record.primary).answering_since)
+    # Beats that failed while we could not reach it, or slept, say nothing about its disk.
+    answering_since = view.remembered(view.record.primary).answering_since
+    return max(since, min(present, default=since), since if answering_since is None else answering_since)
 
 
 def stalled_for_s(view: ClusterView) -> float:
