@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import pymysql
+
 from tests.faults.catalogue import Expect, fault
 from tests.faults.delay import Manner
 from tests.faults.lab import CLIENTS, WATCHDOG
@@ -167,11 +171,12 @@ def half_open(scene: Scene) -> None:
     quarantine=True,
 )
 def swallowed(scene: Scene) -> None:
-    """Questions are answered, and no large write can be acknowledged any more, nor any write behind it."""
-    scene.sql(scene.primary, "CREATE TABLE IF NOT EXISTS app.large (id INT AUTO_INCREMENT PRIMARY KEY, t MEDIUMTEXT)")
-    scene.network.swallow_large(scene.primary)
-    scene.wait(2 * QUIET_S)
-    scene.writes_resume()
+    """Questions are answered, and a large write can be acknowledged no more, nor any write behind it."""
+    primary = scene.primary
+    scene.sql(primary, "CREATE TABLE IF NOT EXISTS app.large (id INT AUTO_INCREMENT PRIMARY KEY, t MEDIUMTEXT)")
+    scene.network.swallow_large(primary)
+    with suppress(pymysql.err.OperationalError):
+        scene.sql(primary, "INSERT INTO app.large (t) VALUES (REPEAT('x', 100000))")
 
 
 @fault("N18", "A client and the primary do not see each other; everybody else sees both.", Expect.NONE, direct=True)
