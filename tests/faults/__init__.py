@@ -2,6 +2,7 @@
 
     make faults                          every fault, both families
     make faults FAULT=N5 FLAVOUR=mysql   one
+    make faults HOSTS=ours               with a watchdog that can kill every server through its host
 
 How to add a fault: write a function into a module of `tests/faults/table/`; every module there is read. It gets a `Scene`
 (`scene.py`): a healthy cluster under load. It breaks something, waits for what must come of it, and returns. Then whatever it
@@ -13,7 +14,7 @@ the cluster is whole again and checks everything that clients were told.
 
     @fault("D1", "The disk of the primary freezes.", Expect.FAILOVER)
     def frozen_disk(scene: Scene) -> None:
-        freeze(scene.directory(scene.primary))
+        freeze(scene.server_directory(scene.primary))
         scene.afterwards(lambda: thaw(...))
         scene.promoted()
 

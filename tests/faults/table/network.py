@@ -48,14 +48,18 @@ def deaf(scene: Scene) -> None:
     "N5",
     "The primary and a replica are on one side, the other replica and the watchdog on the other.",
     Expect.NONE,
+    expect_ours=Expect.FAILOVER,
     direct=True,
     ci=True,
 )
 def halves(scene: Scene) -> None:
-    """The far side can still acknowledge, so nobody may be promoted."""
+    """The far side can still acknowledge, so nobody may be promoted, unless the watchdog can kill the primary all the same."""
     one, other = scene.replicas
     scene.network.split([scene.primary, one, "c1"], [other, WATCHDOG, "c2"])
-    scene.quiet()
+    if scene.lab.hosts_ours:
+        scene.promoted()
+    else:
+        scene.quiet()
 
 
 @fault(
