@@ -111,7 +111,7 @@ def flapping(scene: Scene) -> None:
     assert scene.cluster.record.epoch <= scene.first_epoch + 1, "it went to and fro"
 
 
-@fault("N10", "The primary's link loses a fifth of all packets.", Expect.NONE, ci=True)
+@fault("N10", "The primary's link loses a fifth of all packets.", Expect.NONE)
 def lossy(scene: Scene) -> None:
     scene.network.lose(scene.primary, 0.2)
     scene.quiet(2 * QUIET_S)
@@ -183,7 +183,7 @@ def swallowed(scene: Scene) -> None:
         scene.sql(primary, "INSERT INTO app.large (t) VALUES (REPEAT('x', 100000))")
 
 
-@fault("N18", "A client and the primary do not see each other; everybody else sees both.", Expect.NONE, direct=True)
+@fault("N18", "A client and the primary do not see each other; everybody else sees both.", Expect.NONE, direct=True, ci=True)
 def client_cut_off(scene: Scene) -> None:
     scene.network.split([CLIENTS[0]], [scene.primary])
     scene.quiet()
