@@ -13,14 +13,11 @@ from replclus.failover.view import NEVER, ClusterView
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Facts, Reach
 
-<<<<<<< HEAD
 SLEPT_TICKS = 5
-=======
+"""Nobody looks at a server for longer than this beyond a look\'s own bounds, unless this process does not run."""
 SLOW_BEATS = 3
 """A server whose disk is slow commits nothing now and then for as long as several commits: MySQL, with fsyncs of 300 ms and
 commits of 0.9 s, for 3.6 s when it makes a new redo file."""
-
->>>>>>> h-inject
 LATE_TICKS = 4
 """A beat that is on its way for so many ticks is late: reason to look around, and nothing more."""
 
