@@ -20,7 +20,8 @@ the cluster is whole again and checks everything that clients were told.
 `Expect.FAILOVER`: somebody else is primary before the fault is undone (`scene.promoted()` waits for it). `Expect.NONE`: the epoch
 stays the same, also while it is undone. `Expect.EITHER`: both are allowed, as long as every promise is kept. Options of
 `@fault`: `ci=True` puts it into the slice that `make test` runs, `replicas=4`, `hosts_ours=True` (the watchdog may kill
-servers), `quarantine=True` (a quarantined node, with its reason, is a good end), `families=(...)`, `before_load` to prepare
+servers), `quarantine=True` (a quarantined node, with its reason, is a good end), `direct=True` (clients also
+write to every server past the router), `families=(...)`, `before_load` to prepare
 the lab (options of servers, directories) before anything runs: such a fault gets a lab of its own.
 
 What cannot be shown here stands in `catalogue.NOT_SHOWN`, with the reason.

@@ -252,7 +252,13 @@ def _batch(labs: Labs, name: str, flavour: Flavour, seed: int, size: int) -> tup
 
     prepare = both(shims_for("n1", "n2", "n3"), clocks_for("n1", "n2", "n3")) if name == "noise" else None
     fault = Fault(
-        code=f"{name}-{seed}", sentence="", expect=expect, inject=inject, quarantine=name != "noise", before_load=prepare
+        code=f"{name}-{seed}",
+        sentence="",
+        expect=expect,
+        inject=inject,
+        quarantine=name != "noise",
+        before_load=prepare,
+        direct=name != "noise",
     )
     return labs.play(fault, flavour), max(1, done)
 

@@ -39,6 +39,7 @@ class Fault:
     replicas: int = 2
     hosts_ours: bool = False
     quarantine: bool = False
+    direct: bool = False
     families: tuple[Flavour, ...] = tuple(Flavour)
     before_load: Callable[[Lab], None] | None = None
 

@@ -20,13 +20,13 @@ SECONDS_MAX = 900.0
 class Load:
     """`c1` is an ordinary application; `c2` has its outcomes tracked, so that it should hardly ever be left in the dark."""
 
-    def __init__(self, lab: Lab, directory: Path) -> None:
+    def __init__(self, lab: Lab, directory: Path, *, direct: bool = False) -> None:
         self.files = tuple(directory / f"{name}.jsonl" for name in CLIENTS)
         self._log: IO[str] = (directory / "clients.log").open("a")
         self.processes = {
             name: subprocess.Popen(
                 [*lab.network.inside(name), sys.executable, "-m", "tests.faults.client", name, lab.url, str(file),
-                 "--seconds", str(SECONDS_MAX), *(["--track"] if name == CLIENTS[1] else [])],
+                 "--seconds", str(SECONDS_MAX), *(["--track"] if name == CLIENTS[1] else []), *(["--direct"] if direct else [])],
                 stdin=subprocess.PIPE, stderr=self._log, cwd=REPOSITORY,
             )
             for name, file in zip(CLIENTS, self.files, strict=True)

@@ -110,7 +110,7 @@ def play(fault: Fault, lab: Lab, directory: Path) -> Played:
     violations: tuple[Violation, ...] = ()
     reigns: list[Reign] = []
     try:
-        with scene.played() as sampler:
+        with scene.played(direct=fault.direct) as sampler:
             reigns = sampler.reigns
             fault.inject(scene)
             _as_expected(fault, scene)

@@ -8,20 +8,20 @@ from tests.faults.lab import CLIENTS, WATCHDOG
 from tests.faults.scene import QUIET_S, Scene
 
 
-@fault("N1", "The primary is cut off from everybody, in silence.", Expect.FAILOVER, quarantine=True)
+@fault("N1", "The primary is cut off from everybody, in silence.", Expect.FAILOVER, direct=True, quarantine=True)
 def isolated(scene: Scene) -> None:
     scene.network.isolate(scene.primary)
     scene.promoted()
 
 
-@fault("N2", "The primary's host refuses every connection.", Expect.FAILOVER, quarantine=True, ci=True)
+@fault("N2", "The primary's host refuses every connection.", Expect.FAILOVER, direct=True, quarantine=True, ci=True)
 def refusing(scene: Scene) -> None:
     primary = scene.primary
     scene.network.refuse(scene.network.others(primary), primary)
     scene.promoted()
 
 
-@fault("N3", "Nothing that the primary sends reaches its replicas.", Expect.FAILOVER, quarantine=True)
+@fault("N3", "Nothing that the primary sends reaches its replicas.", Expect.FAILOVER, direct=True, quarantine=True)
 def unheard(scene: Scene) -> None:
     """It answers the watchdog and the clients, and can commit nothing."""
     scene.network.cut(scene.primary, scene.replicas)
@@ -32,6 +32,7 @@ def unheard(scene: Scene) -> None:
     "N4",
     "Nothing that the replicas send reaches the primary: they have its writes, and cannot acknowledge.",
     Expect.FAILOVER,
+    direct=True,
     quarantine=True,
 )
 def deaf(scene: Scene) -> None:
@@ -39,7 +40,13 @@ def deaf(scene: Scene) -> None:
     scene.promoted()
 
 
-@fault("N5", "The primary and a replica are on one side, the other replica and the watchdog on the other.", Expect.NONE, ci=True)
+@fault(
+    "N5",
+    "The primary and a replica are on one side, the other replica and the watchdog on the other.",
+    Expect.NONE,
+    direct=True,
+    ci=True,
+)
 def halves(scene: Scene) -> None:
     """The far side can still acknowledge, so nobody may be promoted."""
     one, other = scene.replicas
@@ -51,6 +58,7 @@ def halves(scene: Scene) -> None:
     "N6",
     "The primary is alone with a client; the replicas are with the watchdog and another client.",
     Expect.FAILOVER,
+    direct=True,
     quarantine=True,
 )
 def minority(scene: Scene) -> None:
@@ -59,7 +67,14 @@ def minority(scene: Scene) -> None:
     scene.wait(QUIET_S)
 
 
-@fault("N7", "Five servers in a ring: each sees a majority, and no two see the same.", Expect.EITHER, quarantine=True, replicas=4)
+@fault(
+    "N7",
+    "Five servers in a ring: each sees a majority, and no two see the same.",
+    Expect.EITHER,
+    direct=True,
+    quarantine=True,
+    replicas=4,
+)
 def ring(scene: Scene) -> None:
     names = scene.names
     for place, name in enumerate(names):
@@ -68,7 +83,7 @@ def ring(scene: Scene) -> None:
     scene.wait(2 * QUIET_S)
 
 
-@fault("N8", "A replica and the primary do not see each other; everybody else sees both.", Expect.NONE)
+@fault("N8", "A replica and the primary do not see each other; everybody else sees both.", Expect.NONE, direct=True)
 def bridge(scene: Scene) -> None:
     scene.network.split([scene.primary], [scene.replicas[0]])
     scene.writes_resume()
@@ -136,7 +151,7 @@ def muddled(scene: Scene) -> None:
     scene.writes_resume()
 
 
-@fault("N16", "All connections of the primary are lost in silence; new ones work.", Expect.EITHER, quarantine=True)
+@fault("N16", "All connections of the primary are lost in silence; new ones work.", Expect.EITHER, direct=True, quarantine=True)
 def half_open(scene: Scene) -> None:
     """A failover is not needed. It is allowed, because beats and the replicas' receivers are lost together."""
     scene.network.forget_connections(scene.primary)
@@ -144,7 +159,13 @@ def half_open(scene: Scene) -> None:
     scene.wait(QUIET_S)
 
 
-@fault("N17", "Large packets are lost on the way to and from the primary; small ones arrive.", Expect.EITHER, quarantine=True)
+@fault(
+    "N17",
+    "Large packets are lost on the way to and from the primary; small ones arrive.",
+    Expect.EITHER,
+    direct=True,
+    quarantine=True,
+)
 def swallowed(scene: Scene) -> None:
     """Questions are answered, and no large write can be acknowledged any more, nor any write behind it."""
     scene.sql(scene.primary, "CREATE TABLE IF NOT EXISTS app.large (id INT AUTO_INCREMENT PRIMARY KEY, t MEDIUMTEXT)")
@@ -153,7 +174,7 @@ def swallowed(scene: Scene) -> None:
     scene.writes_resume()
 
 
-@fault("N18", "A client and the primary do not see each other; everybody else sees both.", Expect.NONE)
+@fault("N18", "A client and the primary do not see each other; everybody else sees both.", Expect.NONE, direct=True)
 def client_cut_off(scene: Scene) -> None:
     scene.network.split([CLIENTS[0]], [scene.primary])
     scene.quiet()
