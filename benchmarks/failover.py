@@ -58,7 +58,9 @@ class Row:
     not_healed: list[str] = field(default_factory=list)
 
     def percentile(self, part: float) -> float:
-        """Nearest rank: a value that was measured."""
+        """Nearest rank: a value that was measured. Without any, no bound is kept."""
+        if not self.outages_ms:
+            return math.inf
         return sorted(self.outages_ms)[max(0, math.ceil(part * len(self.outages_ms)) - 1)]
 
     def print(self) -> None:
@@ -173,6 +175,7 @@ def measure(kind: Kind, flavour: Flavour, runs: int, *, timeline: bool) -> Row:
                     made.run()
                 except AssertionError as error:
                     made.whole = False
+                    print(f"  run {len(row.outages_ms)}: {error}", flush=True)
                     row.not_healed.append(f"run {len(row.outages_ms)}: {error}: {made.explain()}")
                     break
     return row

@@ -163,6 +163,11 @@ class Watchdog:
             self._patience_s = min(2 * self._patience_s, self._spec.timings.tick_s)
             return
         else:
+            executor.warm_up()
+            if not view.primary.reach.alive:
+                # That a replica gets nothing shows only when it was looked at completely, twice.
+                for prober in probers.values():
+                    prober.ask()
             self._board.wait_for_alarm(self._spec.timings.tick_s)
         self._patience_s = self._spec.timings.tick_s / PATIENCE_PART
 

@@ -2,6 +2,7 @@
 
     make faults                          every fault, both families
     make faults FAULT=N5 FLAVOUR=mysql   one
+    make faults HOSTS=ours               with a watchdog that can kill every server through its host
 
 How to add a fault: write a function into a module of `tests/faults/table/`; every module there is read. It gets a `Scene`
 (`scene.py`): a healthy cluster under load. It breaks something, waits for what must come of it, and returns. Then whatever it

@@ -126,8 +126,7 @@ def all_replicas_killed(scene: Scene) -> None:
     scene.wait(1)
     silent_since = time.monotonic_ns()
     scene.quiet()
-    taken = scene.load.acknowledged_since(silent_since)
-    assert not taken, f"{taken[0].value!r} was acknowledged though no replica was there"
+    assert not scene.load.acknowledged_since(silent_since), "a write was acknowledged though no replica was there"
 
 
 @fault("P11", "The primary and a replica are killed together: what that replica acknowledged is nowhere else.", Expect.FAILOVER)
