@@ -7,9 +7,15 @@ from pathlib import Path
 from replclus import config
 from replclus.cli import reference
 from replclus.failover import manual
+from tests.faults import manual as faults
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = {"configuration.md": config.document, "cli.md": reference.document, "failover.md": manual.document}
+PAGES = {
+    "configuration.md": config.document,
+    "cli.md": reference.document,
+    "failover.md": manual.document,
+    "faults.md": faults.document,
+}
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ app.command("watchdog", short_help="See failures and repair them, until SIGTERM.
 app.command("switchover", short_help="Move the primary, planned.")(operate.switchover)
 app.command("failover", short_help="Replace a primary that failed.")(operate.failover)
 app.command("rejoin", short_help="Judge a quarantined server again.")(operate.rejoin)
+app.command("rebuild", short_help="Replace a server's data by a copy.")(operate.rebuild)
 app.command("drain", short_help="Send a replica no more reads.")(operate.drain)
 app.command("undrain", short_help="Send it reads again.")(operate.undrain)
 app.command("pause", short_help="Let the watchdog repair nothing.")(operate.pause)

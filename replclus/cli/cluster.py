@@ -12,7 +12,7 @@ import typer
 from replclus import config as configuration
 from replclus.cli import terminal
 from replclus.cli.main import INTERRUPTED
-from replclus.cli.opened import load_or_rebuild, open_cluster
+from replclus.cli.opened import load_or_rebuild, open_cluster, restorer_of
 from replclus.cli.options import Config, Json
 from replclus.provision import bootstrap
 from replclus.store import SqliteStore
@@ -63,6 +63,7 @@ def watchdog(config: Config = None, as_json: Json = False) -> None:
         signal.signal(number, end)
     with open_cluster(config, terminal.log) as cluster:
         terminal.say(f"watching {cluster.spec.name}: epoch {cluster.record.epoch}, primary {cluster.record.primary}", "dim")
-        Watchdog(cluster.spec, cluster.store, cluster.secrets, terminal.EventLines(as_json=as_json)).run(stop)
+        lines, restorer = terminal.EventLines(as_json=as_json), restorer_of(cluster, config)
+        Watchdog(cluster.spec, cluster.store, cluster.secrets, lines, restorer=restorer).run(stop)
     if signal.SIGINT in received:
         raise SystemExit(INTERRUPTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replclus import config as configuration
@@ -13,6 +13,7 @@ from replclus.events import Report, Warned
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec
 from replclus.provision.rebuild import rebuild_record
+from replclus.provision.restorer import Restorer
 from replclus.store import SqliteStore, Store
 from replclus.store.secrets import Secrets, load_secrets
 
@@ -45,6 +46,15 @@ def open_cluster(config: Path | None, report: Report) -> Iterator[Opened]:
         yield Opened(spec, store, secrets, record)
     finally:
         store.close()
+
+
+def restorer_of(cluster: Opened, config: Path | None) -> Restorer:
+    """What can bring servers back, as far as the administrator's password is known here; it says so itself where it is not."""
+    try:
+        admin = configuration.load(config).admin
+    except ConfigError:
+        admin = None
+    return Restorer(replace(cluster.spec, admin=admin), cluster.secrets)
 
 
 def load_or_rebuild(spec: ClusterSpec, store: SqliteStore, secrets: Secrets, report: Report) -> ClusterRecord | None:

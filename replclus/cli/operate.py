@@ -1,4 +1,5 @@
-"""What a person asks of a running cluster: switchover, failover, rejoin, drain, undrain, pause, resume."""
+"""What a person asks of a running cluster: switchover, failover, rejoin, rebuild, drain, undrain, pause,
+resume."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from uuid import uuid4
 
 import typer
 
+from replclus import config as configuration
 from replclus.cli import terminal
-from replclus.cli.opened import open_cluster
+from replclus.cli.opened import open_cluster, restorer_of
 from replclus.cli.options import Config, Json, known_node
+from replclus.errors import ConfigError
 from replclus.model.record import Request, RequestKind
 from replclus.watchdog import perform
 
@@ -63,6 +66,18 @@ def undrain(
     _perform(config, as_json, RequestKind.UNDRAIN, node, option="NODE")
 
 
+def rebuild(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The server whose data is replaced.")],
+    config: Config = None,
+    as_json: Json = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if nobody else acknowledges commits meanwhile.")] = False,
+) -> None:
+    """Replace a server's data by a copy of another's. What only it has is saved first, and the copy is verified."""
+    if configuration.load(config, report=terminal.log).admin is None:
+        raise ConfigError("is missing: `rebuild` needs an administrator's account on every server", where="accounts.admin")
+    _perform(config, as_json, RequestKind.REBUILD, node, option="NODE", force=force)
+
+
 def pause(config: Config = None, as_json: Json = False) -> None:
     """Let the watchdog repair nothing and promote nobody, until `resume`. Applications go on; switchover and failover work."""
     _perform(config, as_json, RequestKind.PAUSE, None)
@@ -83,7 +98,8 @@ def _perform(
         request = Request(id=uuid4().hex, kind=kind, to=node, force=force)
         began = time.monotonic()
         with terminal.steps(f"{kind.value} …") as report:
-            answered = perform(cluster.spec, cluster.store, cluster.secrets, request, report)
+            restorer = restorer_of(cluster, config)
+            answered = perform(cluster.spec, cluster.store, cluster.secrets, request, report, restorer)
         took_ms = round((time.monotonic() - began) * 1000)
         record = cluster.store.load() or cluster.record
     if as_json:

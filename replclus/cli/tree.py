@@ -127,7 +127,7 @@ def _state(node: NodeStatus) -> tuple[str, str]:
     """What it does for applications, in a few words, and how bad that is."""
     match node.role:
         case Role.PRIMARY if node.writable:
-            return "accepts writes", "green"
+            return "accepts writes" if node.lease_armed is not False else "accepts writes, without a lease", "green"
         case Role.PRIMARY:
             return "accepts no writes", "bold red"
         case Role.REPLICA if node.writable:

@@ -84,7 +84,8 @@ class FenceTable(Table):
     """A program that makes a failed primary unable to write where replclus cannot: it cuts the power, or the network.
 
     It runs on the watchdog's machine, without a shell and without input, and finds the server in `REPLCLUS_NODE`,
-    `REPLCLUS_HOST` and `REPLCLUS_PORT`. Exit code 0 means that the server provably acknowledges nothing any more.
+    `REPLCLUS_HOST` and `REPLCLUS_PORT`, beside the variables that `[hooks]` get. Exit code 0 means that the server provably
+    acknowledges nothing any more.
     """
 
     command: Command = Field(
@@ -223,7 +224,7 @@ class TimingsTable(Table):
         default=_DEFAULT.stall_s,
         ge=0.1,
         le=600,
-        description="a primary that commits nothing for this long, beyond what its slowest pulse of late took, has failed",
+        description="a primary that commits nothing for this long, and three times its slowest pulse of late, has failed",
     )
     routing_ttl_s: float = Field(
         default=_DEFAULT.routing_ttl_s, ge=0.5, le=300, description="applications write no longer than this without a new pulse"

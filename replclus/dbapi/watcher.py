@@ -28,6 +28,9 @@ from replclus.routing import Fitness, ewma
 
 INTERVAL_S = 0.25
 ALARM_INTERVAL_S = 0.03
+# A node that accepts writes, and is not known as the primary yet, is about to say that it is one: it is asked more often, for
+# a moment.
+OPENING_INTERVAL_S, OPENING_S_MAX = 0.005, 0.5
 ALARM_S_MAX = 60.0
 SILENT_INTERVAL_S = 1.0
 PROBE_TIMEOUT_S = 1.0
@@ -53,6 +56,7 @@ class NodeState:
         "flavour",
         "latency_ms",
         "node",
+        "opened_at",
         "served",
         "silent_since",
         "thread",
@@ -65,6 +69,8 @@ class NodeState:
         self.applied = ""
         self.as_of = NEVER
         self.silent_since: float | None = None
+        # When it was first seen to accept writes, of the answers that say so without a break.
+        self.opened_at = NEVER
         # How long it takes to answer a question, on average.
         self.latency_ms = 0.0
         # It made a read wait in vain: until then, do not wait for it again.
@@ -244,7 +250,8 @@ class Watcher:
             if now - self._alarm_at > ALARM_S_MAX or self.confirmed_since(self._alarm_at):
                 self._wake.clear()
             else:
-                time.sleep(ALARM_INTERVAL_S)
+                opening = state.answer is not None and state.answer.writable and now - state.opened_at < OPENING_S_MAX
+                time.sleep(OPENING_INTERVAL_S if opening else ALARM_INTERVAL_S)
                 return
         silent = state.silent_since is not None and now - state.silent_since > SILENCE_S_MAX
         self._wake.wait(SILENT_INTERVAL_S if silent else INTERVAL_S)
@@ -265,12 +272,18 @@ class Watcher:
         with self._changed:
             if self.states.get(state.node.address) is not state:
                 return
+            if answer.writable and not (state.answer is not None and state.answer.writable):
+                state.opened_at = now
             state.answer, state.flavour = answer, flavour or state.flavour
             if answer.reached:
                 state.applied, state.silent_since = applied, None
                 state.latency_ms = ewma(state.latency_ms, (now - answer.asked_at) * 1000)
             elif state.silent_since is None:
                 self.failed(state)
+                if state.node == self.map.primary:
+                    # A statement may wait for its answer and will not raise the alarm.
+                    self._alarm_at = now
+                    self._wake.set()
                 # Not longer ago than we can have waited: this process may itself have been stopped meanwhile.
                 state.silent_since = max(answer.asked_at, now - PROBE_TIMEOUT_S)
             answers = {address: s.answer for address, s in self.states.items() if s.answer is not None}

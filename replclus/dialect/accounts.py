@@ -31,7 +31,7 @@ MARIADB_GLOBAL = {
         "CONNECTION ADMIN",  # enters although max_connections is reached; ends clients' connections
         "PROCESS",  # sees them
         "READ_ONLY ADMIN",  # read_only
-        "RELOAD",  # RESET SLAVE ALL
+        "RELOAD",  # RESET SLAVE ALL; a new binary log
         "REPLICATION MASTER ADMIN",  # source side of semi-sync
         "REPLICATION SLAVE ADMIN",  # CHANGE MASTER, START, STOP, gtid_slave_pos
         "SLAVE MONITOR",  # SHOW SLAVE STATUS
@@ -47,7 +47,7 @@ MYSQL_GLOBAL = {
     AccountRole.WATCHDOG: (
         "CONNECTION_ADMIN",  # enters although max_connections is reached; super_read_only; ends clients' connections
         "PROCESS",  # sees them
-        "RELOAD",  # RESET REPLICA ALL
+        "RELOAD",  # RESET REPLICA ALL; a new binary log
         "REPLICATION CLIENT",  # SHOW REPLICA STATUS
         "REPLICATION_SLAVE_ADMIN",  # CHANGE REPLICATION SOURCE, START, STOP
         "SYSTEM_VARIABLES_ADMIN",  # super_read_only, semi-sync, timings; the small row image of the pulse

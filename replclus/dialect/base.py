@@ -326,6 +326,7 @@ def beat_insert(pulse: PulseRow) -> Statement:
     )
 
 
+NEW_BINARY_LOG = Statement("FLUSH LOCAL BINARY LOGS")
 UNLOGGED = Statement("SET SESSION sql_log_bin = 0")
 LOGGED = Statement("SET SESSION sql_log_bin = 1")
 

@@ -14,6 +14,10 @@ from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Facts, Reach
 
 SLEPT_TICKS = 5
+"""Nobody looks at a server for longer than this beyond a look\'s own bounds, unless this process does not run."""
+SLOW_BEATS = 3
+"""A server whose disk is slow commits nothing now and then for as long as several commits: MySQL, with fsyncs of 300 ms and
+commits of 0.9 s, for 3.6 s when it makes a new redo file."""
 LATE_TICKS = 4
 """A beat that is on its way for so many ticks is late: reason to look around, and nothing more."""
 
@@ -190,7 +194,11 @@ CLIENT_ERRORS_MIN = 2000
 
 
 def stalled_since(view: ClusterView) -> float | None:
-    """Since when a primary that answers and is open has committed nothing; None if it does, or does not answer."""
+    """Since when a primary that answers and is open has committed nothing; None if it does, or does not answer.
+
+    Not before somebody was there to acknowledge, nor before it could be asked: a primary that was left alone, or out of our
+    sight, gets its time when the first one is back, or it is in sight again.
+    """
     facts = view.facts(view.record.primary)
     moments = (view.pulse.failing_since, view.pulse.pending_since if beat_late(view) else None)
     since = min((moment for moment in moments if moment is not None), default=None)
@@ -198,9 +206,14 @@ def stalled_since(view: ClusterView) -> float | None:
         return None
     if view.now - view.primary.at > SLEPT_TICKS * view.spec.timings.tick_s:
         return None  # whether it answers now is not known
+    present = [
+        view.remembered(member.name).receiving_since
+        for member, facts in view.serving_replicas()
+        if view.follows(facts, view.record.primary) and facts.channel is not None and facts.channel.receiver.running
+    ]
     # Beats that failed while we could not reach it, or slept, say nothing about its disk.
     answering_since = view.remembered(view.record.primary).answering_since
-    return since if answering_since is None else max(since, answering_since)
+    return max(since, min(present, default=since), since if answering_since is None else answering_since)
 
 
 def stalled_for_s(view: ClusterView) -> float:
@@ -215,7 +228,7 @@ def writes_stalled(view: ClusterView) -> bool:
 
 def stall_bound_s(view: ClusterView) -> float:
     """How long nothing may be committed before it counts as a failure: a disk that was slow lately gets more time."""
-    return view.spec.timings.stall_s + view.pulse.slowest_s
+    return view.spec.timings.stall_s + SLOW_BEATS * view.pulse.slowest_s
 
 
 def writes_locked(view: ClusterView) -> bool:

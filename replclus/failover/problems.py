@@ -146,7 +146,10 @@ def _two_writers(view: ClusterView, member: Member, facts: Facts) -> str | None:
     primary = view.facts(view.record.primary)
     if not facts.writable or view.stranger(facts) or primary is None or not primary.writable:
         return None
-    return f"accepts writes, and so does {view.record.primary}, the primary of epoch {view.record.epoch}"
+    what = f"accepts writes, and so does {view.record.primary}, the primary of epoch {view.record.epoch}"
+    if facts.semi_sync.waiting:
+        what += "; commits wait there that nobody will acknowledge: restart it, and they are cut off"
+    return what
 
 
 def _is_writable(view: ClusterView, member: Member, facts: Facts) -> str | None:

@@ -71,8 +71,8 @@ def too_many_failovers(view: ClusterView) -> str | None:
 
 
 def fail_over_stalled(view: ClusterView, node: str) -> Decision:
-    """Fail over once nothing was committed for `stall_s` and as long as the slowest beat of late took. Never if somebody's lock
-    is in the way."""
+    """Fail over once nothing was committed for `stall_s` and three times as long as the slowest beat of late took. Never if
+    somebody's lock is in the way."""
     if diagnose.writes_locked(view):
         return Stay("somebody holds a global lock: that is a person's doing, and ends with it")
     if view.record.durability is Durability.AVAILABLE and not can_be_fenced(view, node):
@@ -116,6 +116,8 @@ def close_replica(view: ClusterView, node: str) -> Decision:
     facts = view.facts(node)
     if not may_touch(view, node) or facts is None:
         return Stay(f"{node} is left alone for a moment after a failed step")
+    if facts.semi_sync.waiting and view.remembered(node).fenced_in == view.record.epoch:
+        return Stay(f"{node} is fenced, and cannot be made read-only behind the commits that wait there: restart it")
     if facts.semi_sync.waiting:
         return Act(plan.fence(node, f"{node} is no primary, and commits wait there that nobody may acknowledge"))
     return Act(plan.close(view, node, f"{node} is no primary and must not accept writes"))
@@ -252,6 +254,8 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
         return Stay(f"{node} is judged when the primary answers")
     if not may_touch(view, node):
         return Stay(f"{node} is left alone for a moment after a failed step")
+    if facts.writable:
+        return Stay(f"{node} is judged when it is closed: what waits to be committed there may still be cut off")
     if primary.executed.contains(facts.received):
         return Act(plan.follow(view, view.record.member(node)))
     if view.primary.full_at < view.seen(node).full_at:

@@ -28,7 +28,10 @@ STEP_MS: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """`lag_ms` is None where it is unknown; `source` is the name of the node it replicates from, or `host:port` of a stranger."""
+    """`lag_ms` is None where it is unknown; `source` is the name of the node it replicates from, or `host:port` of a stranger.
+
+    `lease_armed`: a primary that will turn itself read-only when nobody reaches it; None where that is not known.
+    """
 
     name: str
     host: str
@@ -39,6 +42,7 @@ class NodeStatus:
     lag_ms: int | None
     position: str
     problems: tuple[Problem, ...]
+    lease_armed: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -50,6 +54,7 @@ class NodeStatus:
             "source": self.source,
             "lag_ms": self.lag_ms,
             "position": self.position,
+            "lease_armed": self.lease_armed,
             "problems": [problem.to_dict() for problem in self.problems],
         }
 
@@ -243,4 +248,5 @@ def _node_status(view: ClusterView, member: Member, problems: tuple[Problem, ...
         lag_ms=0 if member.name == view.record.primary and facts else lag_ms(view, member.name),
         position=str(facts.executed) if facts is not None else "",
         problems=tuple(problem for problem in problems if problem.node == member.name),
+        lease_armed=facts.lease_armed if facts is not None and view.seen(member.name).answered else None,
     )

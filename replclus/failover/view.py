@@ -39,7 +39,8 @@ class NodeHistory:
     `answering_since`: the same of probes that found it alive. A row is broken too when nobody probed, because we slept.
     `highest_received`: the union of every position it ever reported. `not_before`: no remedy for this node before then,
     because the last one failed. `fed_at`: when it last showed that its receiver had got something, an event or a heartbeat.
-    `fenced_in`: the epoch in which it was last fenced for certain.
+    `fenced_in`: the epoch in which it was last fenced for certain. `receiving_since`: when its receiver was first seen
+    switched on, in an unbroken row.
     """
 
     silent_since: float | None = None
@@ -48,6 +49,7 @@ class NodeHistory:
     not_before: float = NEVER
     fed_at: float = NEVER
     fenced_in: int = 0
+    receiving_since: float = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec
 from replclus.provision import hosts as account_hosts
 from replclus.provision.inspection import Inspection, Unfit
-from replclus.provision.look import Access, Connect, connect_with, inspect, side_by_side
+from replclus.provision.look import Access, Connect, audit_to, connect_with, inspect, side_by_side
 from replclus.provision.planning import plan
 from replclus.provision.preflight import complaints, warnings
 from replclus.provision.rebuild import rebuild_record
@@ -76,7 +76,9 @@ def bootstrap(
     if spec.admin is None:
         raise ConfigError("is missing: `init` needs an administrator's account on every server", where="accounts.admin")
     known = secrets or load_secrets(spec.state_dir)
-    access = Access(spec, spec.admin, known, connect or connect_with(spec))
+    sent: list[tuple[float, Event]] = []
+    audit = audit_to(lambda event: sent.append((wall(), event)), "init", 1)
+    access = Access(spec, spec.admin, known, connect or connect_with(spec, audit))
     with _administrators(access) as servers:
         found = _look(access, store, servers, resolve)
         for node, sentence in warnings(spec, found.record, found.seen):
@@ -102,7 +104,10 @@ def bootstrap(
                 new_id=new_id,
                 wall=wall,
             )
-            work.carry_out(found.phases)
+            try:
+                work.carry_out(found.phases)
+            finally:
+                store.append(*sent)
         return InitReport(changed=True, steps=tuple(step for phase in found.phases for step in phase))
 
 

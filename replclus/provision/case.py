@@ -13,7 +13,7 @@ from replclus.model.record import ClusterRecord
 from replclus.model.spec import Account, ClusterSpec, Flavour, NodeSpec
 from replclus.provision.look import Connect
 from replclus.server.client_tools import Bounds
-from replclus.server.line import Line
+from replclus.server.line import Audit, Line
 from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 from replclus.store.secrets import Secrets
@@ -35,6 +35,7 @@ class Case:
     report: Report
     bounds: Bounds
     connect: Connect
+    audit: Audit | None = None
 
     @property
     def flavour(self) -> Flavour:
@@ -51,6 +52,7 @@ class Case:
             self.admin,
             connect_timeout_s=self.spec.timings.connect_timeout_s,
             timeout_s=min(timeout_s, max(1.0, self.bounds.left_s)),
+            audit=self.audit,
         )
         with aborting(self.bounds.stop, server):
             try:

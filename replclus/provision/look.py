@@ -13,9 +13,11 @@ from typing import TypeVar
 from replclus.dialect import Statement
 from replclus.dialect.base import READ_LEASE
 from replclus.errors import AccessDenied, ServerError, ServerUnreachable, UnsupportedServer
+from replclus.events import Mutated, Report
 from replclus.model.spec import Account, ClusterSpec, Durability, Flavour, NodeSpec
 from replclus.provision.inspection import Inspection, Unfit
 from replclus.provision.startup import option_file_lines
+from replclus.server.line import Audit
 from replclus.server.server import Server
 from replclus.store.secrets import REPLICATION_USER, WATCHDOG_USER, Secrets
 
@@ -39,9 +41,15 @@ _OWN_SCHEMA = Statement("SELECT 1 AS one FROM information_schema.schemata WHERE 
 _GRANTEE = re.compile(r"'(?P<user>.*)'@'(?P<host>.*)'", re.DOTALL)
 
 
-def connect_with(spec: ClusterSpec) -> Connect:
+def connect_with(spec: ClusterSpec, audit: Audit | None = None) -> Connect:
     """Servers with this cluster's bounds: `step_timeout_s` for a statement, because a step may wait for a slow disk."""
-    return partial(Server, connect_timeout_s=spec.timings.connect_timeout_s, timeout_s=spec.timings.step_timeout_s)
+    timings = spec.timings
+    return partial(Server, connect_timeout_s=timings.connect_timeout_s, timeout_s=timings.step_timeout_s, audit=audit)
+
+
+def audit_to(report: Report, step: str, epoch: int) -> Audit:
+    """Every statement that changes a server becomes a Mutated event."""
+    return lambda node, statement: report(Mutated(node=node, statement=statement, epoch=epoch, step=step))
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from replclus.errors import Refused, StoreError
+from replclus.model.gtid import GtidSet, empty_gtid_set, parse_gtid_set
 from replclus.model.observation import Facts, Identity
 from replclus.provision.case import Case
 from replclus.server.server import Server
 from replclus.store import files
 
-_MARK_BYTES_MAX = 4096
+_MARK_BYTES_MAX = 1 << 20
 
 
 def check(case: Case) -> Identity:
@@ -85,24 +86,32 @@ def begun_before(case: Case) -> bool:
     return bool(_mark_of(case))
 
 
-def saved_before(case: Case) -> Path | None:
-    """Where that run had saved the extra transactions."""
-    saved = _mark_of(case).get("saved")
-    return Path(saved) if isinstance(saved, str) and saved else None
+def saved_before(case: Case) -> tuple[Path | None, GtidSet]:
+    """Where that run, or one before it, had saved transactions that only this server had; and which."""
+    note = _mark_of(case)
+    saved, extra = note.get("saved"), note.get("extra")
+    gtids = parse_gtid_set(case.flavour, extra) if isinstance(extra, str) else empty_gtid_set(case.flavour)
+    return (Path(saved) if isinstance(saved, str) and saved else None), gtids
 
 
 @contextmanager
-def noted(case: Case, who: Identity, saved: Path | None) -> Iterator[None]:
-    """Inside, its data may be anything: a note on disk says so until the block ends well. `saved`: see `saved_before`."""
+def noted(case: Case, who: Identity, saved: Path | None = None, extra: GtidSet | None = None) -> Iterator[None]:
+    """Inside, its data may be anything: a note on disk says so until the block ends well.
+
+    `saved` is where `extra`, what only this server had, is kept; see `saved_before`.
+    """
     path = _mark(case)
     files.make_state_dir(path.parent)
-    if not begun_before(case):
-        try:
-            with files.new_file(path) as draft, draft.open("w") as file:
-                json.dump({"server_id": who.server_id, "saved": str(saved or "")}, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+    note = {"server_id": who.server_id, "saved": str(saved or ""), "extra": str(extra or "")}
+    draft = path.with_suffix(".new")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "w") as file:
+            json.dump(note, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        files.sync_directory(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
     yield
     path.unlink(missing_ok=True)

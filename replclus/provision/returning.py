@@ -12,27 +12,26 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from replclus.errors import HostError, Refused, ReplclusError
+from replclus.errors import HostError, Refused, ReplclusError, ServerError
 from replclus.events import Report
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Identity
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec, Flavour
 from replclus.provision import permission
-from replclus.provision.case import Case
+from replclus.provision.case import Case, executed
 from replclus.provision.export import Exported, export
 from replclus.provision.flashback import flashback
-from replclus.provision.look import Connect, connect_with
+from replclus.provision.look import Connect, audit_to, connect_with
 from replclus.provision.seed_backup import undo_half_exchange
 from replclus.provision.seeding import seed
-from replclus.provision.settle import Unsuitable, start, wait_back
+from replclus.provision.settle import Unsuitable, wake
 from replclus.provision.verify import Verified, verify
 from replclus.server.client_tools import Bounds, Stopped
 from replclus.store.secrets import Secrets
 
 # A terabyte at 50 MB/s.
 BRING_BACK_S_MAX = 6 * 3600.0
-_WAKE_S_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,6 @@ class _Course:
 class _Way:
     case: Case
     extra: GtidSet | None
-    discard: bool
     course: _Course = field(default_factory=_Course)
 
 
@@ -85,15 +83,14 @@ def bring_back(
     report: Report,
     stop: threading.Event,
     *,
-    discard: bool = False,
     seconds: float = BRING_BACK_S_MAX,
     connect: Connect | None = None,
 ) -> Returned:
     """Make `node` equal to `donor` again, at any price but that of its own transactions, which are saved first.
 
-    `extra` is what `node` has executed and the primary has not, None or empty for a server without any. `discard` goes
-    on even if those cannot be saved in full. Needs `spec.admin`: a login on both with all rights. For a thread of its own:
-    it takes as long as the data takes. Raises nothing of ours: what goes wrong is in the answer.
+    `extra` is what `node` is known to have executed and the primary has not; it is asked for more. Needs `spec.admin`: a
+    login on both with all rights. For a thread of its own: it takes as long as the data takes. Raises nothing of ours:
+    what goes wrong is in the answer.
     """
     if spec.admin is None:
         return Returned(ok=False, why="the administrator's account is not at hand: run `replclus rebuild` where it is")
@@ -101,6 +98,7 @@ def bring_back(
         described = spec.node(node), spec.node(donor)
     except KeyError as error:
         return Returned(ok=False, why=f"there is no node {error.args[0]} in the configuration")
+    audit = audit_to(report, "rebuild", record.epoch)
     case = Case(
         spec=spec,
         record=record,
@@ -110,9 +108,10 @@ def bring_back(
         donor=described[1],
         report=report,
         bounds=Bounds.within(seconds, stop),
-        connect=connect or connect_with(spec),
+        connect=connect or connect_with(spec, audit),
+        audit=audit,
     )
-    way = _Way(case, extra or None, discard)
+    way = _Way(case, extra or None)
     course = way.course
     try:
         identity = _along(way)
@@ -130,28 +129,45 @@ def _along(way: _Way) -> Identity:
     if begun:
         _wake(case)
     who = permission.check(case)
+    # What an earlier run saved need not be found again: it may be gone by now.
+    course.exported_to, saved = permission.saved_before(case)
     exported = None
+    extra = _extra(way)
+    if not saved.contains(extra):
+        exported = _save(way, extra)
+        saved = saved.union(extra)
     if begun:
-        course.exported_to = permission.saved_before(case)
         case.say("an earlier run did not end, so all of its data is replaced")
-    elif way.extra is not None:
-        exported = _save(way, way.extra)
-    with permission.noted(case, who, course.exported_to):
-        if exported is None or way.extra is None or not _undo(way, way.extra, exported):
+    with permission.noted(case, who, course.exported_to, saved):
+        if begun or exported is None or not _undo(way, extra, exported):
             course.how = seed(case)
             _demand(case, verify(case, whole_floats=course.how != "dump"))
     with case.server(case.node) as server:
         return server.identity()
 
 
+def _extra(way: _Way) -> GtidSet:
+    """What only this server has, asked anew: whoever gave the order may not have been able to ask."""
+    case = way.case
+    with case.server(case.node) as server:
+        own = executed(server)
+    for name in dict.fromkeys((case.donor.name, case.record.primary)):
+        try:
+            with case.server(case.spec.node(name)) as server:
+                own = own.subtract(executed(server))
+        except ServerError as error:
+            if name == case.donor.name:
+                raise
+            case.say(f"{name} does not answer ({error.message}), so what it has counts as not there")
+    return own if way.extra is None else own.union(way.extra)
+
+
 def _wake(case: Case) -> None:
     """Start what an earlier run left stopped, where its host is ours. Its data counts for nothing any more."""
     process = case.process(case.node)
-    if process is None:
-        return
-    undo_half_exchange(process.data)
-    start(case)
-    wait_back(case, case.bounds.at_most(_WAKE_S_MAX))
+    if process is not None:
+        undo_half_exchange(process.data)
+        wake(case)
 
 
 def _save(way: _Way, extra: GtidSet) -> Exported:
@@ -159,10 +175,11 @@ def _save(way: _Way, extra: GtidSet) -> Exported:
     way.course.exported_to = exported.directory
     count = len(exported.transactions)
     way.case.say(f"{count} transactions that only it has are saved in {exported.directory}")
-    if exported.missing and not way.discard:
+    if exported.missing:
+        name = way.case.node.name
         raise Refused(
-            f"what only {way.case.node.name} has could not all be saved ({exported.missing}):"
-            f" save its data yourself, then `replclus rebuild {way.case.node.name} --force`"
+            f"what only {name} has could not all be saved ({exported.missing}): save its data yourself, let it forget its history"
+            f" (RESET MASTER, or RESET BINARY LOGS AND GTIDS), then `replclus rebuild {name}`"
         )
     return exported
 

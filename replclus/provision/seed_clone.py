@@ -25,6 +25,7 @@ _BUSY_S_MAX = 600.0
 _GONE_S_MAX = 60.0
 _AGAIN_S = 0.5
 
+_LOADED = Statement("SELECT 1 AS yes FROM information_schema.plugins WHERE plugin_name = 'clone' AND plugin_status = 'ACTIVE'")
 _INSTALL = Statement("INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
 
 
@@ -37,8 +38,9 @@ def clone(case: Case) -> None:
         ours, theirs = server.dialect.version, source.dialect.version
         if (ours.major, ours.minor) != (theirs.major, theirs.minor):
             raise Unsuitable(f"{case.node.name} is MySQL {ours} and {donor.name} is {theirs}, which cannot be cloned")
-        with source.administration():
-            _install(source)
+        if not source.run(_LOADED):
+            with source.administration():
+                _install(source)
     case.say(f"cloning {donor.name} …")
     with case.server(case.node, timeout_s=case.bounds.left_s) as server:
         detach(server)

@@ -66,7 +66,7 @@ def _load(case: Case, server: Server, dumper: Path, client: Path, schemas: tuple
     finally:
         if not case.bounds.stop.is_set():
             close(server)
-    return _position(case.flavour, bytes(head.kept))
+    return position_in(case.flavour, bytes(head.kept))
 
 
 class _Head:
@@ -101,7 +101,8 @@ def _dump_options(flavour: Flavour) -> tuple[str, ...]:
             assert_never(never)
 
 
-def _position(flavour: Flavour, head: bytes) -> GtidSet:
+def position_in(flavour: Flavour, head: bytes) -> GtidSet:
+    """The last transaction in a dump, from its first lines. HostError if they do not say."""
     pattern = _MARIADB_POSITION if flavour is Flavour.MARIADB else _MYSQL_POSITION
     found = pattern.search(head)
     if found is None:

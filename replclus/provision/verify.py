@@ -40,7 +40,7 @@ class Verified:
 
 
 def verify(case: Case, *, whole_floats: bool = True) -> Verified:
-    """Compare `case.node`, which is read-only and detached and has nothing that `case.donor` lacks, with `case.donor`.
+    """Compare `case.node`, which is read-only and detached and has nothing that the cluster lacks, with `case.donor`.
 
     It follows the donor up to the position of a snapshot there, without acknowledging anything, and is detached again.
     `whole_floats` is False after a dump, which carries six digits of a FLOAT. HostError when it cannot follow or time runs
@@ -56,6 +56,7 @@ def verify(case: Case, *, whole_floats: bool = True) -> Verified:
 
 
 def _compare(case: Case, bounds: Bounds, whole_floats: bool) -> Verified:
+    _wait_for_donor(case, bounds.at_most(CATCH_UP_S_MAX))
     with _line(case, case.donor, bounds) as donor, checksums.session(donor, bounds.left_s):
         position = checksums.freeze(donor)
         _catch_up(case, position, bounds.at_most(CATCH_UP_S_MAX))
@@ -81,6 +82,15 @@ def _judge(donor: Line, node: Line, position: GtidSet, bounds: Bounds, whole_flo
             if mine != other.result():
                 different.append(table)
     return Verified(len(wanted), rows, tuple(sorted(".".join(name) for name in different)), position)
+
+
+def _wait_for_donor(case: Case, bounds: Bounds) -> None:
+    """A donor that lags may still lack something that the node has."""
+    with case.server(case.node) as server, case.server(case.donor) as donor:
+        have = executed(server)
+        while not executed(donor).contains(have):
+            bounds.check(f"waiting until {case.donor.name} has what {case.node.name} has")
+            time.sleep(_AGAIN_S)
 
 
 def _catch_up(case: Case, position: GtidSet, bounds: Bounds) -> None:

@@ -147,6 +147,9 @@ def run(
         pumps = _pumps(running, source, sink, tap, bytes_max)
         _wait(running, pumps, what, bounds)
         failed = [nth for nth, program in enumerate(running) if program.returncode != 0]
+        for pump in pumps:
+            if pump.exceeded:
+                raise HostError(f"{what}: {pump.trouble}")
         # A reader that fails breaks the pipe of its writer, so the last one that failed is the reason.
         if failed:
             raise HostError(f"{what}: {_said(commands[failed[-1]], running[failed[-1]].returncode, words[failed[-1]])}")
@@ -178,6 +181,7 @@ class _Pump(threading.Thread):
         self._take, self._give, self._close = take, give, close
         self._tap, self._bytes_max = tap, bytes_max
         self.trouble = ""
+        self.exceeded = False
 
     def run(self) -> None:
         count = 0
@@ -186,14 +190,15 @@ class _Pump(threading.Thread):
             while chunk := getattr(self._take, "read1", self._take.read)(_CHUNK_BYTES):
                 count += len(chunk)
                 if self._bytes_max is not None and count > self._bytes_max:
-                    self.trouble = f"more than the {self._bytes_max} bytes that are allowed"
-                    self._take.close()
-                    break
+                    self.exceeded = True
+                    raise ValueError(f"more than the {self._bytes_max} bytes that are allowed")
                 if self._give is not None:
                     self._give.write(chunk)
                 self._tap(chunk)
         except (OSError, ValueError) as error:
             self.trouble = str(error)
+            # Whoever writes must learn that nobody reads any more.
+            self._take.close()
         finally:
             if self._close and self._give is not None:
                 try:

@@ -77,8 +77,16 @@ def _heartbeats(session: Session, statement: Statement) -> int:
 
 
 def _locked(session: Session) -> bool:
-    """Does every beat that is under way wait for a lock? One that hangs in its commit may be what others wait for."""
-    row = session.rows(BEATS_UNDERWAY)[0]
+    """Does every beat that is under way wait for a lock? One that hangs in its commit may be what others wait for.
+
+    False where the server cannot say: it needs a temporary file for the answer, and its disk may be full.
+    """
+    try:
+        row = session.rows(BEATS_UNDERWAY)[0]
+    except Failure as failure:
+        if failure.reach is not Reach.FAILED:
+            raise
+        return False
     return int(row["beats"]) > 0 and int(row["beats"]) == int(row["locked"])
 
 

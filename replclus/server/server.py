@@ -58,6 +58,17 @@ class Server:
         self._line.abort()
 
     @property
+    def connected(self) -> bool:
+        """Is there a connection that the server has not closed? Costs no round trip."""
+        current = self._line.current
+        return current is not None and not current.session.stale()
+
+    def connect(self) -> None:
+        """Be connected; every verb is, when it begins."""
+        with self._line.errors():
+            self._line.open()
+
+    @property
     def dialect(self) -> Dialect:
         """What this server speaks, detected when the connection is made."""
         return self._line.dialect
@@ -137,6 +148,16 @@ class Server:
         """The replication link, None where no source is configured."""
         return self._line.link()
 
+    def executed(self) -> GtidSet:
+        """Every transaction that was committed here."""
+        return self._line.executed()
+
+    def received(self) -> GtidSet:
+        """Every transaction that is here, applied or not."""
+        link = self._line.link()
+        executed = self._line.executed()
+        return executed if link is None else executed.union(link.received)
+
     # ---- replicating -----------------------------------------------------------------------------------------------
     def stop_receiving(self) -> None:
         """Revocation: acknowledge nothing more. What was received stays, and goes on being applied."""
@@ -157,7 +178,10 @@ class Server:
         replicating.detach(self._line)
 
     def forget_source(self) -> None:
-        """Stop, and drop the configuration with all relay logs. ServerError if something in them is not applied yet."""
+        """Stop, drop the configuration with all relay logs, and begin a new binary log.
+
+        ServerError if something in the relay logs is not applied yet.
+        """
         replicating.forget_source(self._line)
 
     def follow(self, source: NodeSpec, account: Account, timings: Timings, durability: Durability) -> None:
@@ -202,6 +226,10 @@ class Server:
         if statement is not None:
             self._line.do(statement)
         return statement is not None
+
+    def commits_wait(self) -> bool:
+        """Does a commit wait for an acknowledgement?"""
+        return self.dialect.waiting(self._line.read(self.dialect.semi_sync_status())) > 0
 
     def kick_clients(self) -> None:
         """End the clients' connections, so that they look for the primary anew. Replication and replclus are left alone."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from replclus.failover.view import NodeHistory
+from replclus.failover.view import NEVER, NodeHistory
 from replclus.model.observation import Observation
 
 BACKOFF_S_MIN = 0.2
@@ -85,6 +85,13 @@ class Board:
     def note_success(self, name: str) -> None:
         with self._changed:
             self._backoff_s.pop(name, None)
+            self._history[name] = replace(self._history.get(name, NodeHistory()), not_before=NEVER)
+
+    def note_begun(self, name: str, bound_s: float) -> None:
+        """A step is under way there, for at most `bound_s`: the plan may end before it, and the next one must not wait for it."""
+        with self._changed:
+            remembered = self._history.get(name, NodeHistory())
+            self._history[name] = replace(remembered, not_before=self._clock() + bound_s)
 
 
 def _remember(history: NodeHistory, before: Observation | None, seen: Observation, asked_at: float) -> NodeHistory:
@@ -101,7 +108,16 @@ def _remember(history: NodeHistory, before: Observation | None, seen: Observatio
         if highest is None or received.contains(highest):
             highest = received
     fed_at = seen.full_at if _was_fed(before, seen) else history.fed_at
-    return replace(history, silent_since=silent_since, answering_since=answering_since, highest_received=highest, fed_at=fed_at)
+    receives = seen.answered and seen.facts is not None and seen.facts.channel is not None and seen.facts.channel.receiver.running
+    since = (seen.at if history.receiving_since == NEVER else history.receiving_since) if receives else NEVER
+    return replace(
+        history,
+        silent_since=silent_since,
+        highest_received=highest,
+        fed_at=fed_at,
+        receiving_since=since,
+        answering_since=answering_since,
+    )
 
 
 def _was_fed(before: Observation | None, seen: Observation) -> bool:

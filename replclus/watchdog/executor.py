@@ -41,7 +41,8 @@ from replclus.watchdog.hands import Hands
 from replclus.watchdog.pulse import BeatClock, pulse_row
 from replclus.watchdog.restoring import Restorer, Workers
 
-CAUGHT_UP_POLL_S = 0.01
+# The first look comes often a moment too early; each further pause is twice as long.
+CAUGHT_UP_POLL_S, CAUGHT_UP_POLL_S_MAX = 0.001, 0.02
 
 
 @dataclass(slots=True)
@@ -61,6 +62,13 @@ class Executor:
     workers: Workers
     restorer: Restorer | None = None
     clock: Callable[[], float] = time.monotonic
+
+    def warm_up(self) -> None:
+        """Log in to whoever answers, in the background: in a failover that would take longer than most steps."""
+        seen, _ = self.board.snapshot()
+        for name in (name for name, observation in seen.items() if observation.answered):
+            if self.hands.cold(name):
+                self.pool.submit(self.hands.warm, name)
 
     def run(self, plan: Plan, record: ClusterRecord) -> ClusterRecord:
         """The record as it stands when the plan has ended, well or not. Failures are events, and the next tick's business."""
@@ -110,6 +118,8 @@ class Executor:
         """Carry out one action on one server, and say so. An action that is not essential may fail without harm."""
         name, started = type(action).__name__, self.clock()
         self.report(StepStarted(step=name, node=action.node))
+        if action.node is not None:
+            self.board.note_begun(action.node, self.spec.timings.step_timeout_s)
         try:
             self._still_ours()
             with self.audit.during(name, record.epoch):
@@ -196,16 +206,14 @@ class Executor:
 
     def _wait_caught_up(self, node: str, source: str, timeout_s: float) -> None:
         with self.hands.server(source) as server:
-            behind_of = server.observe()
-        if behind_of.facts is None or not behind_of.answered:
-            raise ExecutionFailed("WaitCaughtUp", source, f"does not answer ({behind_of.error})")
-        deadline = self.clock() + timeout_s
+            wanted = server.executed()
+        deadline, pause_s = self.clock() + timeout_s, CAUGHT_UP_POLL_S
         while self.clock() < deadline:
             with self.hands.server(node) as server:
-                seen = server.observe()
-            if seen.answered and seen.facts is not None and seen.facts.received.contains(behind_of.facts.executed):
-                return
-            time.sleep(CAUGHT_UP_POLL_S)
+                if server.received().contains(wanted):
+                    return
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, CAUGHT_UP_POLL_S_MAX)
         raise ExecutionFailed("WaitCaughtUp", node, f"has not received everything from {source} within {timeout_s:g} s")
 
     def _publish(self, node: str, record: ClusterRecord) -> None:

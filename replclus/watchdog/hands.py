@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from replclus.errors import ExecutionFailed, HostError, ReplclusError, ServerUnreachable
+from replclus.errors import ExecutionFailed, HostError, ReplclusError, ServerError, ServerUnreachable
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec, NodeSpec
 from replclus.server.hook import run_hook
@@ -49,6 +49,7 @@ class Hands:
         self._spec = spec
         self._record = record
         self._clock = clock
+        self._audit = audit
         timings = spec.timings
         self._servers = {
             node.name: Server(
@@ -75,6 +76,27 @@ class Hands:
             yield self._servers[name]
         finally:
             self._locks[name].release()
+
+    def cold(self, name: str) -> bool:
+        """Would the next step there have to log in first? False as well while a step is under way."""
+        lock = self._locks.get(name)
+        if lock is None or not lock.acquire(blocking=False):
+            return False
+        try:
+            return not self._servers[name].connected
+        finally:
+            lock.release()
+
+    def warm(self, name: str) -> None:
+        """Log in, if nobody is at work there."""
+        if self._locks[name].acquire(blocking=False):
+            try:
+                self._servers[name].connect()
+            except ServerError:
+                # The probers will say what is wrong with it.
+                return
+            finally:
+                self._locks[name].release()
 
     def fence(self, name: str) -> Fenced:
         """Make sure that `name` acknowledges nothing any more, by whatever reaches it. Never raises.
@@ -137,6 +159,9 @@ class Hands:
         with self._fresh(node) as server:
             closed = server.close_for_writes(self._spec.timings.read_only_deadline_s)
             self._still_wanted(node.name)
+            if not closed and server.commits_wait():
+                # Ending a session whose commit waits makes MariaDB commit it: the server would diverge.
+                return Fenced("commits wait there that nobody will acknowledge: restart it, and they are cut off", proven=False)
             server.kick_clients()
         said = "is read-only" if closed else "did not become read-only in time"
         return Fenced(f"it {said}, and its clients were cut off, which proves nothing", proven=False)
@@ -151,6 +176,7 @@ class Hands:
             clock=self._clock,
             connect_timeout_s=timings.connect_timeout_s,
             timeout_s=timings.probe_timeout_s,
+            audit=self._audit,
         )
         try:
             yield server

@@ -5,31 +5,21 @@ What a hook is given stands in docs/configuration.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import queue
-import select
-import signal
-import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import IO
+from collections.abc import Callable
 
+from replclus.errors import HostError
 from replclus.events import Event, HookRan, PrimaryChanged, ProblemAppeared, Report, Warned
 from replclus.model.record import OperationKind
 from replclus.model.spec import Hooks
+from replclus.server.hook import run_hook
 
 WAITING_MAX = 100
 """Events that may wait for their hook. Beyond that the newest are dropped, with a warning."""
-
-OUTPUT_BYTES_MAX = 4096
-OUTPUT_LINES_MAX = 5
-POLL_S = 0.05
-
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "TMPDIR", "TZ", "USER")
-"""The only variables of the watchdog's environment that a hook sees: the others may be passwords."""
 
 
 class HookRunner(threading.Thread):
@@ -63,10 +53,13 @@ class HookRunner(threading.Thread):
         if not self.is_alive():
             return
         self._stop_by = self._clock() + self._hooks.timeout_s
-        try:
-            self._waiting.put(None, timeout=self._hooks.timeout_s)
-        except queue.Full:
-            return
+        for _ in range(WAITING_MAX):
+            try:
+                self._waiting.put_nowait(None)
+                break
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._waiting.get_nowait()  # so many that the last ones would not have their turn anyway
         self.join(self._hooks.timeout_s + 1.0)
 
     def run(self) -> None:
@@ -79,11 +72,13 @@ class HookRunner(threading.Thread):
                 self._report(Warned(what=f"hook {name} was not run: the watchdog is ending"))
                 continue
             began = self._clock()
-            complaint = self._run_one(command, event, began + limit_s)
-            if complaint is None:
-                self._report(HookRan(hook=name, took_ms=(self._clock() - began) * 1000))
+            question = json.dumps(event.to_dict(), default=str).encode() + b"\n"
+            try:
+                run_hook(command, environment(self._cluster, event), limit_s, question)
+            except HostError as error:
+                self._report(Warned(what=f"hook {name}: {error}"))
             else:
-                self._report(Warned(what=f"hook {name} ({command[0]}) {complaint}"))
+                self._report(HookRan(hook=name, took_ms=(self._clock() - began) * 1000))
 
     def _hook_for(self, event: Event) -> tuple[str, tuple[str, ...]]:
         match event:
@@ -96,62 +91,8 @@ class HookRunner(threading.Thread):
             case _:
                 return "", ()
 
-    def _run_one(self, command: tuple[str, ...], event: Event, deadline: float) -> str | None:
-        """What went wrong, in words that follow the hook's name; None if it ended with 0."""
-        try:
-            with tempfile.TemporaryFile() as question:
-                # A file, not a pipe: a hook that never reads its input must not block us.
-                question.write(json.dumps(event.to_dict(), default=str).encode() + b"\n")
-                question.seek(0)
-                process = subprocess.Popen(  # noqa: S603  # the user's own file names it, and no shell reads it
-                    command,
-                    stdin=question,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    env=environment(self._cluster, event),
-                    start_new_session=True,
-                )
-        except (OSError, ValueError) as error:
-            return f"cannot be run: {error}"
-        assert process.stdout is not None
-        with process.stdout as output:
-            said = self._listen(process, output, deadline)
-            if process.poll() is None:
-                _kill_group(process)
-                process.wait()
-                return f"was killed after {self._hooks.timeout_s:g} s{said}"
-            return None if process.returncode == 0 else f"ended with {_ending(process.returncode)}{said}"
 
-    def _listen(self, process: subprocess.Popen[bytes], output: IO[bytes], deadline: float) -> str:
-        """Its last lines. Ends with the process or at the deadline, even where a child of it keeps the pipe open."""
-        tail = b""
-        readable = True
-        while (left := deadline - self._clock()) > 0:
-            ended = process.poll() is not None
-            ready = readable and bool(select.select([output], [], [], 0 if ended else min(POLL_S, left))[0])
-            if ready:
-                chunk = os.read(output.fileno(), OUTPUT_BYTES_MAX)
-                tail = (tail + chunk)[-OUTPUT_BYTES_MAX:]
-                readable = bool(chunk)
-            elif ended:
-                break
-            elif not readable:
-                time.sleep(min(POLL_S, left))
-        lines = [line.strip() for line in tail.decode(errors="replace").splitlines() if line.strip()]
-        return f": {' / '.join(lines[-OUTPUT_LINES_MAX:])}" if lines else ""
-
-
-def environment(cluster: str, event: Event, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What a hook finds in its environment: the few variables of PASSED_ON, and the event's plain values as REPLCLUS_*."""
+def environment(cluster: str, event: Event) -> dict[str, str]:
+    """The event's plain values, and the cluster's name, as REPLCLUS_*."""
     facts = {"cluster": cluster, **event.to_dict()}
-    own = {f"REPLCLUS_{key.upper()}": str(value) for key, value in facts.items() if isinstance(value, str | int | float)}
-    return {name: inherited[name] for name in PASSED_ON if name in inherited} | own
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for the hook and its children. It leads a process group of its own, and is not reaped yet."""
-    os.killpg(process.pid, signal.SIGKILL)
-
-
-def _ending(code: int) -> str:
-    return f"exit code {code}" if code > 0 else f"signal {-code}"
+    return {f"REPLCLUS_{key.upper()}": str(value) for key, value in facts.items() if isinstance(value, str | int | float)}

@@ -164,8 +164,10 @@ class Pulse(threading.Thread):
             with self._lock:
                 if self._aim is not None and self._aim.node == aim.node:
                     now, self._pending_since = self._clock(), None
+                    # Beats that failed before it were slow as well: nothing was committed since the first of them was sent.
+                    began = sent_at if self._health.failing_since is None else self._health.failing_since
                     self._health = PulseHealth(committed_at=now, sent_at=sent_at)
-                    self._note_slow(now, now - sent_at)
+                    self._note_slow(now, now - began)
 
     def _failed(self, aim: Aim, sent_at: float, why: str) -> None:
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from replclus.events import Event, Report
+from replclus.events import Event, Mutated, Report
 from replclus.model.spec import ClusterSpec
 from replclus.store import Store
 from replclus.watchdog.audit import Auditor
@@ -21,11 +21,14 @@ class Telling:
     def __init__(self, spec: ClusterSpec, store: Store, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
         self._journal = Journal(store, report, written=ReportFiles(spec.state_dir, store).written)
         self._hooks = HookRunner(spec.hooks, spec.name, self._journal.tell, clock)
-        self.audit = Auditor(self._journal.note)
+        self.audit = Auditor(self.tell)
         self.changes = Changes(self.tell, clock)
 
     def tell(self, event: Event) -> None:
-        """From any thread."""
+        """From any thread. The statements that changed a server are for the journal alone."""
+        if isinstance(event, Mutated):
+            self._journal.note(event)
+            return
         self._journal.tell(event)
         self._hooks.hear(event)
 

@@ -11,8 +11,8 @@ GRANT SELECT ON replclus.pulse TO 'replclus_lease'@'localhost';
 
 DROP EVENT IF EXISTS replclus.lease;
 
--- One run lasts a minute and looks every second; meanwhile those that are started find the lock taken and end. Seconds are
--- counted, not read from a clock, because a clock may be set. While a commit waits for an acknowledgement nothing is
+-- One run lasts up to an hour and looks every second; those that are started meanwhile find the lock taken and end. Seconds
+-- are counted, not read from a clock, because a clock may be set. While a commit waits for an acknowledgement nothing is
 -- acknowledged, and read-only would have to wait behind it: then it goes on counting. Whatever else is in the way of
 -- read-only (a long statement) is waited for five seconds at a time.
 CREATE DEFINER = 'replclus_lease'@'localhost' EVENT replclus.lease
@@ -26,7 +26,7 @@ watch: BEGIN
     END IF;
     SET SESSION autocommit = 1, lock_wait_timeout = 5;
     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
-    look: WHILE @@global.read_only = 0 AND (turns < 60 OR silent_s > 0) DO
+    look: WHILE @@global.read_only = 0 AND (turns < 3600 OR silent_s > 0) DO
         SELECT COALESCE(SUM(variable_value), 0) INTO waiting
             FROM information_schema.global_status WHERE variable_name = 'Rpl_semi_sync_master_wait_sessions';
         SELECT COALESCE(MAX(beat), 0), COALESCE(MAX(lease_ms), 0) INTO newest, lease FROM replclus.pulse WHERE id = 1;

@@ -171,6 +171,7 @@ def _flaps(scene: Scene, chance: random.Random) -> Iterator[None]:
         scene.network.isolate(name)
         scene.wait(0.2)
         scene.network.mend_all()
+        scene.wait(0.6)
         yield
 
 
@@ -251,7 +252,13 @@ def _batch(labs: Labs, name: str, flavour: Flavour, seed: int, size: int) -> tup
 
     prepare = both(shims_for("n1", "n2", "n3"), clocks_for("n1", "n2", "n3")) if name == "noise" else None
     fault = Fault(
-        code=f"{name}-{seed}", sentence="", expect=expect, inject=inject, quarantine=name != "noise", before_load=prepare
+        code=f"{name}-{seed}",
+        sentence="",
+        expect=expect,
+        inject=inject,
+        quarantine=name != "noise",
+        before_load=prepare,
+        direct=name != "noise",
     )
     return labs.play(fault, flavour), max(1, done)
 

@@ -29,7 +29,8 @@ class Expect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """`code` is that of the catalogue. See `tests/faults/__init__.py` for the rest."""
+    """`code` is that of the catalogue. `expect_ours` is for a watchdog with access to the hosts, where that makes a difference.
+    See `tests/faults/__init__.py` for the rest."""
 
     code: str
     sentence: str
@@ -38,7 +39,9 @@ class Fault:
     ci: bool = False
     replicas: int = 2
     hosts_ours: bool = False
+    expect_ours: Expect | None = None
     quarantine: bool = False
+    direct: bool = False
     families: tuple[Flavour, ...] = tuple(Flavour)
     before_load: Callable[[Lab], None] | None = None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.faults.evidence import Evidence, Rows, read_evidence
 from tests.faults.history import Op, Outcome
-from tests.faults.workloads import TOTAL
+from tests.faults.workloads import INSERTS, TOTAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def check(evidence: Evidence) -> tuple[Violation, ...]:
 
 def inserts_are_kept(evidence: Evidence) -> Iterator[Violation]:
     """No acknowledged write lost, none invented, none of which it was said that it was not executed, none executed twice."""
-    inserted = {op.value: op for op in evidence.history if op.what == "insert"}
+    inserted = {op.value: op for op in evidence.history if op.what in INSERTS}
     for node, tables in evidence.finals.items():
         there = Counter(row[0] for row in tables["entries"])
         for name, op in inserted.items():
@@ -60,7 +60,7 @@ def unknown_ones_share_a_fate(evidence: Evidence) -> Iterator[Violation]:
     """What nobody could answer for is everywhere or nowhere."""
     present = {node: {row[0] for row in tables["entries"]} for node, tables in evidence.finals.items()}
     for op in evidence.history:
-        if op.what == "insert" and op.outcome is Outcome.INFO:
+        if op.what in INSERTS and op.outcome is Outcome.INFO:
             on = sorted(node for node, there in present.items() if op.value in there)
             if on and len(on) != len(present):
                 yield Violation("divided", f"the outcome of {op.value!r} was unknown, and it is on {', '.join(on)} only")
@@ -86,7 +86,7 @@ def one_writer_at_a_time(evidence: Evidence) -> Iterator[Violation]:
     """The acknowledged writes can be laid out along the reigns: whatever was begun after another's acknowledgement was
     accepted in the same reign or a later one. A server that acknowledges after its successor has done so finds no place."""
     origins = {row[0]: evidence.servers.get(row[1], "?") for row in evidence.finals[evidence.primary]["entries"]}
-    taken = ((op, origins.get(op.value) or op.node) for op in evidence.history if _acknowledged(op, "insert"))
+    taken = ((op, origins.get(op.value) or op.node) for op in evidence.history if op.what in INSERTS and op.outcome is Outcome.OK)
     latest = 0
     ending: list[tuple[int, int]] = []
     for op, origin in taken:

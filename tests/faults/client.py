@@ -1,4 +1,4 @@
-"""A client process: `python -m tests.faults.client NAME URL FILE [--seconds N] [--track]`.
+"""A client process: `python -m tests.faults.client NAME URL FILE [--seconds N] [--track] [--direct]`.
 
 Sessions, each with a connection of its own from `replclus.connect`, do what `workloads` says and record it in FILE. It ends when
 its standard input does, at the latest after `--seconds`, and does not wait for a statement that hangs longer than a bound.
@@ -16,9 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pymysql
 from pymysql import err
 
 import replclus
+from replclus.config import parse_url
 from replclus.dbapi.errors import NoConnectionLeft, SessionLost, TransactionLost, Unavailable
 from tests.faults.history import Outcome, Recorder
 from tests.faults.workloads import PER_S, READS, SESSIONS, WORKLOADS, Request
@@ -29,6 +31,7 @@ CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 20
 # After this, operations that have not ended stay without an end in the history.
 LAST_OPERATIONS_S = 25.0
+DIRECT_TIMEOUT_S = 5
 
 # What servers answer to a statement that they have not executed: read-only, deadlock, no lock in time.
 _NOT_EXECUTED = frozenset({1290, 1836, 1792, 1213, 1205})
@@ -90,14 +93,17 @@ class Session(threading.Thread):
         route = getattr(self._connection, "lab_route", None)
         if route is not None:
             told["node"] = route.node
-        if self._connection is not None and self._connection._session is not None:
+        if getattr(self._connection, "_session", None) is not None:
             told["epoch"] = self._connection._session.backends.watcher.map.term[0]
         self._recorder.end(outcome, self.name, n, **told)
 
     def _connected(self) -> Any:
         if self._connection is None:
-            self._connection = replclus.connect(**self._options)
+            self._connection = self._open()
         return self._connection
+
+    def _open(self) -> Any:
+        return replclus.connect(**self._options)
 
     def _leave_transaction(self) -> None:
         """A connection that cannot even roll back is given up."""
@@ -107,6 +113,23 @@ class Session(threading.Thread):
             with suppress(err.Error, OSError):
                 self._connection.close()
             self._connection = None
+
+
+class Direct(Session):
+    """Writes to one server whether it is primary or not: no router protects anybody here."""
+
+    def _open(self) -> Any:
+        return pymysql.connect(**self._options)
+
+
+def _direct_sessions(name: str, url: str, recorder: Recorder, stop: threading.Event) -> list[Session]:
+    where = parse_url(url)
+    access = {"user": where.user, "password": where.password, "database": where.database, "autocommit": True}
+    bounds = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), DIRECT_TIMEOUT_S)
+    return [
+        Direct(f"{name}/direct-{host}", "direct", {"host": host, "port": port, **access, **bounds}, recorder, stop)
+        for host, port in where.hosts
+    ]
 
 
 def _wait_for_end(stop: threading.Event) -> None:
@@ -121,6 +144,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--track", action="store_true")
+    parser.add_argument("--direct", action="store_true")
     given = parser.parse_args()
     options = {
         "cluster": given.url,
@@ -137,6 +161,8 @@ def main() -> None:
         recorder = Recorder(given.name, file)
         kinds = [(kind, number) for kind, count in SESSIONS.items() for number in range(count)]
         sessions = [Session(f"{given.name}/{kind}-{number}", kind, options, recorder, stop) for kind, number in kinds]
+        if given.direct:
+            sessions += _direct_sessions(given.name, given.url, recorder, stop)
         for session in sessions:
             session.start()
         stop.wait(given.seconds)

@@ -70,17 +70,46 @@ class Recorder:
             self._file.flush()
 
 
-def read_history(paths: Iterable[Path]) -> History:
-    """All operations of all processes, in the order in which they began. A line that was not written to its end is left out."""
-    begun: dict[tuple[str, int], dict[str, Any]] = {}
-    ended: dict[tuple[str, int], dict[str, Any]] = {}
-    for path in paths:
-        for text in path.read_text().splitlines(keepends=True):
-            if not text.endswith("\n"):
+class Reader:
+    """Reads the files of several processes while they grow, each line once.
+
+    `latest` is, for each process, when its latest acknowledged insert began.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._offsets = dict.fromkeys(paths, 0)
+        self._begun: dict[tuple[str, int], dict[str, Any]] = {}
+        self._ended: dict[tuple[str, int], dict[str, Any]] = {}
+        self.latest: dict[str, int] = {}
+
+    def read(self) -> None:
+        """Everything written until now. A line that is still being written is left for the next time."""
+        for path, offset in self._offsets.items():
+            if not path.exists():
                 continue
-            line = json.loads(text)
-            (begun if line["type"] == "invoke" else ended)[line["session"], line["n"]] = line
-    return tuple(sorted((_op(line, ended.get(key)) for key, line in begun.items()), key=lambda op: op.began))
+            with path.open("rb") as file:
+                file.seek(offset)
+                fresh = file.read()
+            complete = fresh.rfind(b"\n") + 1
+            for text in fresh[:complete].splitlines():
+                self._note(json.loads(text))
+            self._offsets[path] = offset + complete
+
+    def history(self) -> History:
+        """All operations of all processes, in the order in which they began."""
+        self.read()
+        ops = (_op(line, self._ended.get(key)) for key, line in self._begun.items())
+        return tuple(sorted(ops, key=lambda op: op.began))
+
+    def _note(self, line: dict[str, Any]) -> None:
+        key = (line["session"], line["n"])
+        if line["type"] == "invoke":
+            self._begun[key] = line
+            return
+        self._ended[key] = line
+        begun = self._begun[key]
+        if begun["what"] == "insert" and line["type"] == Outcome.OK:
+            self.latest[begun["process"]] = max(begun["at"], self.latest.get(begun["process"], 0))
 
 
 def _op(begun: dict[str, Any], ended: dict[str, Any] | None) -> Op:

@@ -10,7 +10,7 @@ from typing import IO
 
 from tests.clusters import REPOSITORY
 from tests.faults.client import LAST_OPERATIONS_S
-from tests.faults.history import History, Op, Outcome, read_history
+from tests.faults.history import History, Reader
 from tests.faults.lab import CLIENTS, Lab
 
 SECONDS_MAX = 900.0
@@ -20,25 +20,26 @@ SECONDS_MAX = 900.0
 class Load:
     """`c1` is an ordinary application; `c2` has its outcomes tracked, so that it should hardly ever be left in the dark."""
 
-    def __init__(self, lab: Lab, directory: Path) -> None:
+    def __init__(self, lab: Lab, directory: Path, *, direct: bool = False) -> None:
         self.files = tuple(directory / f"{name}.jsonl" for name in CLIENTS)
+        self._reader = Reader(self.files)
         self._log: IO[str] = (directory / "clients.log").open("a")
         self.processes = {
             name: subprocess.Popen(
                 [*lab.network.inside(name), sys.executable, "-m", "tests.faults.client", name, lab.url, str(file),
-                 "--seconds", str(SECONDS_MAX), *(["--track"] if name == CLIENTS[1] else [])],
+                 "--seconds", str(SECONDS_MAX), *(["--track"] if name == CLIENTS[1] else []), *(["--direct"] if direct else [])],
                 stdin=subprocess.PIPE, stderr=self._log, cwd=REPOSITORY,
             )
             for name, file in zip(CLIENTS, self.files, strict=True)
         }  # fmt: skip
 
     def history(self) -> History:
-        return read_history(file for file in self.files if file.exists())
+        return self._reader.history()
 
-    def acknowledged_since(self, moment_ns: int, process: str | None = None) -> list[Op]:
-        """Writes that began after the moment and were acknowledged, by any client or this one."""
-        wanted = (op for op in self.history() if op.what == "insert" and op.outcome is Outcome.OK and op.began > moment_ns)
-        return [op for op in wanted if process is None or op.process == process]
+    def acknowledged_since(self, moment_ns: int, process: str | None = None) -> bool:
+        """Was a write acknowledged that began after the moment, to any client or to this one?"""
+        self._reader.read()
+        return any(began > moment_ns for name, began in self._reader.latest.items() if process in (None, name))
 
     def stop(self) -> History:
         """The whole history. Operations that have not ended within their bounds stay without an end."""

@@ -11,9 +11,13 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.clusters import REPOSITORY
+from tests.faults.delay import Manner
 
 _NAMESPACES = Path("/run/netns")
 _COMMAND_S_MAX = 20.0
@@ -56,6 +60,7 @@ class Network:
         self.addresses = {name: f"198.18.0.{number}" for number, name in enumerate(members, start=11)}
         self._rules: dict[str, list[str]] = {name: [] for name in members}
         self._narrow: set[str] = set()
+        self._lines: dict[str, subprocess.Popen[str]] = {}
 
     def namespace(self, name: str) -> str:
         return f"{self.prefix}-{name}"
@@ -130,6 +135,21 @@ class Network:
         _run(*self.inside(name), "tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", *shape)
         self._narrow.add(name)
 
+    def slow(self, name: str, manner: Manner) -> None:
+        """Frames to and from `name` are carried in this manner from now on. May be called again with another one."""
+        if name not in self._lines:
+            hub = f"{self.prefix}-hub"
+            _run("ip", "-n", hub, "link", "add", f"line-{name}", "type", "veth", "peer", "name", f"end-{name}")
+            _run("ip", "-n", hub, "link", "set", f"line-{name}", "up")
+            _run("ip", "-n", hub, "link", "set", f"to-{name}", "nomaster")
+            _run("ip", "-n", hub, "link", "set", f"end-{name}", "master", "br0", "up")
+            command = [*self.inside("hub"), sys.executable, "-m", "tests.faults.delay", f"to-{name}", f"line-{name}"]
+            self._lines[name] = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, cwd=REPOSITORY)
+        line = self._lines[name].stdin
+        assert line is not None
+        line.write(manner.line())
+        line.flush()
+
     # ---- healing -----------------------------------------------------------------------------------------------------
 
     def mend(self, one: str, other: str) -> None:
@@ -143,6 +163,12 @@ class Network:
         for name in self._narrow:
             _run(*self.inside(name), "tc", "qdisc", "del", "dev", "eth0", "root")
         self._narrow.clear()
+        for name, line in self._lines.items():
+            line.communicate(timeout=_COMMAND_S_MAX)
+            hub = f"{self.prefix}-hub"
+            _run("ip", "-n", hub, "link", "del", f"line-{name}")
+            _run("ip", "-n", hub, "link", "set", f"to-{name}", "master", "br0")
+        self._lines.clear()
         touched = [name for name, rules in self._rules.items() if rules]
         for name in touched:
             self._rules[name].clear()

@@ -162,14 +162,14 @@ class Scene:
     # ---- the play ----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def played(self) -> Iterator[Sampler]:
+    def played(self, *, direct: bool = False) -> Iterator[Sampler]:
         """Under load, with a watchdog. At the end of the `with` both have stopped, and nothing is broken any more."""
         sampler = Sampler(self.cluster, self.directory)
         try:
             self.start_watchdog()
             self._eventually(self.cluster.healthy, "the cluster is healthy", PATIENCE_S)
             _make_tables(self.cluster)
-            self.load = Load(self.lab, self.directory)
+            self.load = Load(self.lab, self.directory, direct=direct)
             try:
                 for process in self.load.processes:
                     self.writes_resume(process)

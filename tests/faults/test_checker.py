@@ -209,7 +209,7 @@ def test_a_true_history_is_believed() -> None:
     assert check(evidence) == ()
     assert len(evidence.reigns) > 1, "the primary changed in it"
     kinds = {op.what for op in evidence.history if op.outcome is Outcome.OK}
-    assert kinds == {"insert", "append", "list", "set", "own", "other", "transfer", "sum", "claim"}
+    assert kinds == {"insert", "direct", "append", "list", "set", "own", "other", "transfer", "sum", "claim"}
 
 
 @pytest.mark.parametrize("falsify", SEEDED, ids=lambda falsify: falsify.__name__)

@@ -5,6 +5,7 @@ append    an element at the end of one of a few shared lists, and reading a list
 register  a number that a session alone writes, larger each time; it reads its own and other sessions'
 bank      moving money between two accounts in a transaction; the sum, read in one statement, must not change
 claim     both processes want the same key at the same moment; only one may get it
+direct    as insert, past every router: one session for each server, which writes there whoever is primary
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ CLAIMS_PER_S = 5
 
 READS = frozenset({"list", "own", "other", "sum"})
 """Operations that change nothing."""
+INSERTS = frozenset({"insert", "direct"})
+"""Operations that leave a row in `entries`, whose id is their value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def _execute(sql: str, *values: Any) -> Callable[[Any], Any]:
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             rows = cursor.fetchall()
-            connection.lab_route = cursor.route
+            connection.lab_route = getattr(cursor, "route", None)
             return rows[0][0] if rows else None
 
     return run
@@ -65,6 +68,13 @@ def inserts(session: str, chance: random.Random) -> Iterator[Request]:
 
 
 _INSERT = "INSERT INTO entries (id, origin) VALUES (%s, @@server_id)"
+
+
+def directs(session: str, chance: random.Random) -> Iterator[Request]:
+    n = 0
+    while True:
+        n += 1
+        yield Request("direct", f"{session} {n}", _execute(_INSERT, f"{session} {n}"))
 
 
 def appends(session: str, chance: random.Random) -> Iterator[Request]:
@@ -133,8 +143,9 @@ WORKLOADS: dict[str, Workload] = {
     "register": registers,
     "bank": bank,
     "claim": claims,
+    "direct": directs,
 }
 SESSIONS = {"insert": 2, "append": 1, "register": 1, "bank": 1, "claim": 1}
 """Of each kind in each process."""
-PER_S = {"insert": 25.0, "append": 8.0, "register": 12.0, "bank": 6.0, "claim": CLAIMS_PER_S}
+PER_S = {"insert": 25.0, "append": 8.0, "register": 12.0, "bank": 6.0, "claim": CLAIMS_PER_S, "direct": 5.0}
 """How often a session does something, unless it has to wait."""

@@ -22,7 +22,7 @@ NODE, DONOR, PRIMARY = "n3", "n2", "n1"
 PATIENCE_S = 120.0
 
 _TABLES = (
-    "CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v TEXT, d DECIMAL(12,3), x DOUBLE, j JSON, b BLOB,"
+    "CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v TEXT, d DECIMAL(12,3), x DOUBLE, f FLOAT, j JSON, b BLOB,"
     " e ENUM('a','b'), s DATETIME(3), z VARCHAR(20) CHARACTER SET latin1, bits BIT(9))",
     # By itself, because MySQL's tool shows nothing of a row behind a geometry.
     "CREATE TABLE app.shapes (id INT PRIMARY KEY, g POINT)",
@@ -32,7 +32,8 @@ _TABLES = (
     "INSERT INTO app.keyless VALUES (1, 'twice'), (1, 'twice'), (NULL, '')",
 )
 _ROW = (
-    "INSERT INTO app.t (v, d, x, j, b, e, s, z, bits) VALUES ('row {n} it''s', {n}.5, {n} / 7, '{{\"a\": {n}}}', x'00ff27',"
+    "INSERT INTO app.t (v, d, x, f, j, b, e, s, z, bits)"
+    " VALUES ('row {n} it''s', {n}.5, {n} / 7, {n} / 7, '{{\"a\": {n}}}', x'00ff27',"
     " 'b', '2026-01-01 00:00:00.123', _latin1 x'e9', b'100000001')"
 )
 DIVERGE = (

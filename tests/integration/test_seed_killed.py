@@ -112,7 +112,7 @@ def test_killed_while_a_dump_is_loaded(make_sandbox: MakeSandbox) -> None:
     """The half-loaded server has lost its identity row; the note of the killed run says that it is ours."""
     world = seed_world(make_sandbox, Flavour.MARIADB, rows=5)
     world.cluster.run("n1", "CREATE TABLE app.big (i INT PRIMARY KEY, v TEXT)")
-    world.cluster.run("n1", "INSERT INTO app.big SELECT seq, REPEAT('x', 2000) FROM seq_1_to_20000")
+    world.cluster.run("n1", "USE app", "INSERT INTO app.big SELECT seq, REPEAT('x', 2000) FROM seq_1_to_20000")
     world.caught_up()
     extra = world.diverge("CREATE TABLE app.ghost (i INT)")
     run_until(world, str(extra), "by dump", 0.2, "dump")
@@ -136,4 +136,17 @@ def test_told_to_stop_it_stops_soon_and_can_begin_anew(make_sandbox: MakeSandbox
     assert answers[0].exported_to is not None
     done = world.bring_back(empty_gtid_set(flavour))
     assert done.ok and done.exported_to == answers[0].exported_to, (done.why, world.said)
+    world.proven_equal()
+
+
+def test_a_note_of_long_ago_does_not_hide_new_transactions(make_sandbox: MakeSandbox, flavour: Flavour) -> None:
+    """A rebuild failed once, somebody repaired the server by hand, and later it diverged."""
+    world = seed_world(make_sandbox, flavour, rows=5)
+    extra = world.diverge(*DIVERGE[:1])
+    mark(world).parent.mkdir(mode=0o700)
+    mark(world).touch(mode=0o600)
+    mark(world).write_text(json.dumps({"server_id": 3, "saved": "/nowhere", "extra": ""}))
+    done = world.bring_back(extra)
+    assert done.ok and done.how in {"clone", "mariadb-backup"}, done.why
+    assert done.exported_to is not None and b"@1=1001" in (done.exported_to / "readable.sql").read_bytes()
     world.proven_equal()

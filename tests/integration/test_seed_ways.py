@@ -38,7 +38,7 @@ def test_a_way(make_sandbox: MakeSandbox, flavour: Flavour, nth: int) -> None:
     world.cluster.run(PRIMARY, *grant, "CREATE TABLE app.late (i INT)", "CREATE PROCEDURE app.p() SELECT 1")
     world.go_on()
     case, name = world.case(), list(seeding.ways(flavour))[nth]
-    with permission.noted(case, permission.check(case), None):
+    with permission.noted(case, permission.check(case)):
         seeding.ways(flavour)[name](case)
 
     as_prescribed(world)

@@ -299,4 +299,7 @@ def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
         highest_received=position(flavour, name, highest) if highest else None,
         not_before=NOW + 1 if words.has("resting") else float("-inf"),
         fed_at=NOW - float(words.get("fed", "inf")),
+        receiving_since=NOW - float(words.get("receiving", "inf")),
+        answering_since=NOW - float(words.get("answering", "inf")),
+        fenced_in=words.number("fenced_in"),
     )

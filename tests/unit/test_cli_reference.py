@@ -15,7 +15,7 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_every_command_takes_a_configuration_file_and_json() -> None:
     sections = document().split("\n## ")[1:]
-    assert len(sections) == 19
+    assert len(sections) == 21
     for section in sections:
         assert "`--config, -c FILE`" in section
         assert "`--json`" in section

@@ -15,7 +15,7 @@ NOT_SHOWN["R11"] = "Replicas receive without certificates: none can expire. R10 
 ROW = "id INT PRIMARY KEY, what VARCHAR(40)"
 
 
-@fault("R1", "A replica has a row already that the primary inserts: error 1062.", Expect.NONE, quarantine=True, ci=True)
+@fault("R1", "A replica has a row already that the primary inserts: error 1062.", Expect.NONE, quarantine=True)
 def duplicate_key(scene: Scene) -> None:
     replica = scene.replicas[0]
     make_table(scene, "scratch", ROW)
@@ -81,7 +81,7 @@ def writable_replica(scene: Scene) -> None:
     scene.quiet()
 
 
-@fault("R6", "A person makes the primary read-only.", Expect.EITHER, ci=True)
+@fault("R6", "A person makes the primary read-only.", Expect.EITHER)
 def closed_primary(scene: Scene) -> None:
     """It goes on, in an epoch of its own: nobody else is promoted."""
     primary = scene.primary
@@ -117,7 +117,7 @@ def server_id_taken(scene: Scene) -> None:
     command(scene, "rejoin", replica)
 
 
-@fault("R9", "A person lets a replica replicate from another replica.", Expect.NONE, ci=True)
+@fault("R9", "A person lets a replica replicate from another replica.", Expect.NONE)
 def wrong_source(scene: Scene) -> None:
     one, other = scene.replicas
     speech, place = Speech(scene.flavour), scene.cluster.sandbox.place(other)
@@ -150,7 +150,7 @@ def set_password(scene: Scene, name: str, password: str) -> None:
     scene.sql(name, "SET SESSION sql_log_bin = OFF", *(f"ALTER USER {one} IDENTIFIED BY '{password}'" for one in accounts))
 
 
-@fault("R12", "A person changes a setting that nothing may change: the format of the binary log.", Expect.NONE, ci=True)
+@fault("R12", "A person changes a setting that nothing may change: the format of the binary log.", Expect.NONE)
 def settings_drift(scene: Scene) -> None:
     for name in (scene.primary, scene.replicas[0]):
         scene.sql(name, "SET GLOBAL binlog_format = STATEMENT")

@@ -52,7 +52,13 @@ def _mortal(scene: Scene, moment: int) -> bool:
         process.wait()
 
 
-@fault("W2", "The watchdog is frozen while the primary dies and comes back, then goes on.", Expect.EITHER, quarantine=True)
+@fault(
+    "W2",
+    "The watchdog is frozen while the primary dies and comes back, then goes on.",
+    Expect.EITHER,
+    direct=True,
+    quarantine=True,
+)
 def frozen_watchdog(scene: Scene) -> None:
     """Everything that it knows is old by then."""
     scene.watchdog.process.send_signal(signal.SIGSTOP)
@@ -101,7 +107,13 @@ def half_blind_watchdog(scene: Scene) -> None:
     scene.quiet()
 
 
-@fault("W6", "A client is frozen while the primary freezes and is replaced; then both go on.", Expect.FAILOVER, quarantine=True)
+@fault(
+    "W6",
+    "A client is frozen while the primary freezes and is replaced; then both go on.",
+    Expect.FAILOVER,
+    direct=True,
+    quarantine=True,
+)
 def stale_client(scene: Scene) -> None:
     """What it believes is old. None of its writes may be acknowledged by the old primary."""
     client, old = scene.load.processes["c1"], scene.primary
@@ -136,7 +148,7 @@ def _readable(scene: Scene) -> bool:
         return False
 
 
-@fault("W8", "The primary dies in the middle of a planned switchover.", Expect.EITHER)
+@fault("W8", "The primary dies in the middle of a planned switchover.", Expect.EITHER, direct=True)
 def killed_in_switchover(scene: Scene) -> None:
     old = scene.primary
     command = [*scene.network.inside(WATCHDOG), sys.executable, "-m", "replclus.cli.main", "switchover"]
@@ -162,7 +174,7 @@ def killed_in_rejoin(scene: Scene) -> None:
     scene.writes_resume()
 
 
-@fault("W9", "The new primary dies a second after it was promoted.", Expect.FAILOVER, replicas=3)
+@fault("W9", "The new primary dies a second after it was promoted.", Expect.FAILOVER, direct=True, replicas=3)
 def second_failure(scene: Scene) -> None:
     scene.kill(scene.primary)
     new = scene.promoted()
@@ -173,6 +185,6 @@ def second_failure(scene: Scene) -> None:
 
 
 NOT_SHOWN["W10"] = (
-    "nodes are told apart by what their configuration says, and a member whose address changes is refused by name "
-    "(`tests/unit/test_config.py`, `replclus.watchdog.loop`); the names in DNS are not looked at after that"
+    "Servers are reached by the addresses that the configuration gives, and a member whose address is not that of the record is "
+    "refused by name. What a changed entry in DNS does to a host name depends on the resolver of each host."
 )
