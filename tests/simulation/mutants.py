@@ -16,7 +16,7 @@ from typing import Any
 from replclus.failover import candidates, diagnose, durability, machine, plan, problems, remedies
 from replclus.failover.candidates import Elected, NobodyElectable
 from replclus.failover.decision import Act, Decision, Fence, Plan, Stay, Swap, WaitApplied
-from replclus.failover.view import NEVER, ClusterView, NodeHistory
+from replclus.failover.view import ClusterView, NodeHistory
 from replclus.model.record import ClusterRecord, Member, MemberState, Operation
 from tests.simulation.play import Outcome, play
 from tests.simulation.scripts import story
@@ -118,15 +118,8 @@ def method(owner: type, name: str, put: Callable[..., Any]) -> Callable[[], list
 
 # ---- what is put there -------------------------------------------------------------------------------------------------
 
-_blockers, _continue_failover, _judge, _promote, _claim = (
-    durability.blockers,
-    machine._continue_failover,
-    remedies.judge_and_attach,
-    plan.promote,
-    plan.claim_failover,
-)
-_removable, _carry_through, _tick, _elect, _stalled = (
-    durability.removable_acker,
+_blockers, _promote, _claim = durability.blockers, plan.promote, plan.claim_failover
+_carry_through, _tick, _elect, _stalled = (
     plan._carry_through,
     machine.tick,
     candidates.elect,
@@ -141,10 +134,6 @@ def _with(view: ClusterView, **changes: Any) -> ClusterView:
 def _unheard_do_not_block(view: ClusterView, old: str, *, fenced: bool) -> tuple[str, ...]:
     heard = frozenset(name for name in view.record.ackers if view.facts(name) is not None)
     return _blockers(_with(view, ackers=heard), old, fenced=fenced)
-
-
-def _never_stale(view: ClusterView, operation: Operation) -> Decision:
-    return _continue_failover(replace(view, operation_since=NEVER), operation)
 
 
 def _anybody(view: ClusterView, *, wanted: str | None = None) -> Elected | NobodyElectable:
@@ -194,10 +183,6 @@ def _gone_is_enough(view: ClusterView, name: str) -> bool:
     return view.remembered(name).silent_since is not None and bool(view.record.ackers - {name})
 
 
-def _no_later_beat(view: ClusterView, name: str) -> bool:
-    return _removable(replace(view, pulse=replace(view.pulse, committed_at=float("inf"))), name)
-
-
 def _attach_unjudged(view: ClusterView, node: str) -> Decision:
     if view.facts(view.record.primary) is None:
         return Stay("the primary does not answer")
@@ -206,13 +191,6 @@ def _attach_unjudged(view: ClusterView, node: str) -> Decision:
 
 def _everyone_attachable(view: ClusterView, primary: str) -> tuple[str, ...]:
     return tuple(m.name for m in view.record.members if m.name != primary and m.admitted and view.facts(m.name) is not None)
-
-
-def _judge_by_old_news(view: ClusterView, node: str) -> Decision:
-    """Whatever the primary said last is held to be newer than what the replica said."""
-    name = view.record.primary
-    seen = replace(view.observations[name], full_at=float("inf")) if name in view.observations else view.seen(name)
-    return _judge(replace(view, observations={**view.observations, name: seen}), node)
 
 
 def _silence_is_death(view: ClusterView) -> bool:
@@ -251,6 +229,10 @@ def _without_floor(view: ClusterView, elected: Elected) -> Plan:
     return _swapping(_promote(view, elected), lambda record: replace(record, floor=None))
 
 
+def _leave_open(view: ClusterView, node: str) -> Decision:
+    return Stay(f"{node} stays as it is")
+
+
 def _never(*_: Any, **__: Any) -> bool:
     return False
 
@@ -267,7 +249,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("an acker that cannot be asked forbids a promotion", instead_of(durability.blockers, _unheard_do_not_block)),
     Mutant("nobody is promoted while a replica still receives", instead_of(durability.revoked, _always)),
     Mutant("an acker that has less than it once had forbids a promotion", instead_of(durability.regressed, _never)),
-    Mutant("everyone is heard again after the claim", instead_of(machine._continue_failover, _never_stale)),
     Mutant("the one that has received most is elected", instead_of(candidates.elect, _anybody)),
     Mutant("whoever is promoted has applied everything", instead_of(plan._carry_through, _undrained)),
     Mutant("the record names a primary before any server is told", instead_of(plan.promote, _promote_unrecorded)),
@@ -275,10 +256,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("the claim comes before the fence", instead_of(plan.claim_failover, _fence_first)),
     Mutant("an acker is in the record before it is attached", instead_of(plan.follow, _follow_unrecorded)),
     Mutant("an acker is forgotten only when it is provably detached", instead_of(durability.removable_acker, _gone_is_enough)),
-    Mutant("and when a later beat was acknowledged by another", instead_of(durability.removable_acker, _no_later_beat)),
     Mutant("who returns is judged before it follows", instead_of(remedies.judge_and_attach, _attach_unjudged)),
     Mutant("who follows a new primary has nothing that it lacks", instead_of(plan.attachable, _everyone_attachable)),
-    Mutant("a replica is judged by newer news of the primary", instead_of(remedies.judge_and_attach, _judge_by_old_news)),
     Mutant("silence alone is not death", row_found_by("PrimaryDead", _silence_is_death)),
     Mutant("a closed primary is reopened only if nobody has more", instead_of(remedies.reopen, _reopen_at_once)),
     Mutant("what a lost predecessor was elected with must not be missing", instead_of(durability.missing_from, _nothing)),
@@ -290,5 +269,5 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a switchover waits for the old primary to close", instead_of(machine._continue_switchover, _rash_switchover)),
     Mutant("a server that was not fenced counts as able to write", instead_of(durability.old_primary_fenced, _always)),
     Mutant("a replica with transactions of its own is put aside", row_dropped("ReplicaErrant")),
-    Mutant("a replica that accepts writes is closed", row_dropped("ReplicaWritable")),
+    Mutant("a replica that accepts writes is closed", instead_of(remedies.close_replica, _leave_open)),
 )

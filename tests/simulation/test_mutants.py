@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS, SEEDS_MAX, Found, hunt
 
 PROCESSES = min(2, os.cpu_count() or 1)
-FOUND_MIN = 20
+FOUND_MIN = 12
 
 
 def _hunt(index: int) -> Found:
