@@ -122,8 +122,13 @@ def _salvage(view: ClusterView, decided: ClusterRecord, old: str) -> tuple[Step,
 
 def complete(view: ClusterView, *, catch_up_from: str | None = None) -> Plan:
     """The record names the new primary already: finish what was begun."""
-    primary = view.record.primary
-    steps = (*_catch_up(view, primary, catch_up_from), *_carry_through(view, view.record))
+    record, primary = view.record, view.record.primary
+    # Who has come back meanwhile may be attached too, and then acknowledges: into the record first.
+    decided = replace(record, ackers=record.ackers | set(attachable(view, primary)))
+    entered: tuple[Step, ...] = ()
+    if decided.ackers != record.ackers:
+        entered = (Swap(decided, f"{', '.join(sorted(decided.ackers - record.ackers))} may acknowledge commits"),)
+    steps = (*entered, *_catch_up(view, primary, catch_up_from), *_carry_through(view, decided))
     return Plan(f"completing the promotion of {primary}", steps)
 
 

@@ -128,10 +128,10 @@ def put_aside(view: ClusterView, node: str, why: str) -> Decision:
     only then does it leave the record's ackers."""
     facts, member = view.facts(node), view.record.member(node)
     others = view.record.ackers - {node}
-    if facts is not None and node in view.record.ackers and others and view.facts(view.record.primary) is not None:
+    if facts is not None and node in view.record.ackers and view.facts(view.record.primary) is not None:
         if not revoked(facts):
             return Act(plan.stop_acknowledging(node, f"{node} is put aside: {why}"))
-        if view.pulse.sent_at <= view.seen(node).full_at:
+        if others and view.pulse.sent_at <= view.seen(node).full_at:
             return Stay(f"{node} is put aside when another replica has all that it acknowledged")
     return Act(plan.quarantine(view, member, why))
 

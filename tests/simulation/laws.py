@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from replclus.failover import machine
-from replclus.failover.decision import Act, Decision, Fence, Plan, Promote, Swap, Together
+from replclus.failover.decision import Act, Decision, Fence, Plan, Promote, Refuse, Swap, Together
 from replclus.failover.invariants import (
     Violation,
     drained_before_promotion,
@@ -181,6 +181,12 @@ def twins(world: World) -> int:
 
 
 # ---- when everything has healed --------------------------------------------------------------------------------------
+
+
+def explained(world: World) -> bool:
+    """A server that was made anew took with it what it had acknowledged: only a person may go on without it."""
+    refused = any(isinstance(dog.decision, Refuse) for dog in world.watchdogs.values())
+    return refused and any(world.servers[name].foreign_since is not None for name in world.record.ackers)
 
 
 def unsettled(world: World) -> str | None:

@@ -291,6 +291,8 @@ class World:
                 self.ask(RequestKind.RESUME)
             self.step()
             why = laws.unsettled(self)
+            if why and laws.explained(self):
+                why = None
             rested = 0 if why else rested + 1
             if rested >= AT_REST_QUANTA:
                 return
