@@ -139,7 +139,8 @@ def reopen(view: ClusterView, reason: str) -> Plan:
     operation = Operation(
         kind=OperationKind.FAILOVER, phase=Phase.PROMOTE, old_primary=record.primary, reason=reason, fenced=True
     )
-    ackers = frozenset(attachable(view, record.primary))
+    # Nobody was detached from it: who acknowledged before may still do so.
+    ackers = record.ackers | set(attachable(view, record.primary))
     # Replicas that were restarted as well may have lost what they had acknowledged. The primary has it.
     primary = view.facts(record.primary)
     assert primary is not None

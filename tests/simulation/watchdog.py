@@ -133,6 +133,7 @@ class Watchdog:
             history=self.sight.history,
             operation_since=self._operation_since,
             wall_s=self.world.now,
+            newest_beat=self.world.beat_number,
             works=self._works_of(record),
         )
 
