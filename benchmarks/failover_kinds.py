@@ -59,9 +59,6 @@ class Kind(ABC):
 
 
 def _world(sandbox: Sandbox) -> World:
-    """Failovers are what is measured, so there may be any number of them."""
-    with sandbox.config.open("a") as config:
-        config.write("\n[failover]\nfailovers_max = 20\nfailovers_window_s = 1\n")
     cluster = initialised(sandbox)
     return World(cluster, cluster.watchdog, str(sandbox.config))
 
