@@ -31,7 +31,7 @@ from machine import heading, promise
 
 from replclus.model.spec import Flavour
 from replclus.sandbox import throw_away
-from tests.clusters import Cluster, WatchdogProcess, eventually, initialised
+from tests.clusters import Cluster, WatchdogProcess, eventually
 
 QUICK_RUNS = 3
 CLUSTERS_MAX = 3
@@ -58,7 +58,9 @@ class Row:
     not_healed: list[str] = field(default_factory=list)
 
     def percentile(self, part: float) -> float:
-        """Nearest rank: a value that was measured."""
+        """Nearest rank: a value that was measured. Without any, no bound is kept."""
+        if not self.outages_ms:
+            return math.inf
         return sorted(self.outages_ms)[max(0, math.ceil(part * len(self.outages_ms)) - 1)]
 
     def print(self) -> None:
@@ -85,6 +87,7 @@ class Bench:
         self._timeline = timeline
         self._dice = random.Random(len(row.outages_ms))  # noqa: S311
         self._checked = 0
+        self.whole = True
 
     def run(self) -> None:
         """One failure, from a healthy cluster to a healthy cluster."""
@@ -151,19 +154,16 @@ class Bench:
 
 @contextmanager
 def bench(kind: Kind, flavour: Flavour, row: Row, *, timeline: bool) -> Iterator[Bench]:
-    with throw_away("rcf-") as root:
-        sandbox = kind.build(root / "s", flavour)
-        try:
-            cluster = initialised(sandbox)
-            cluster.run("n1", TABLE)
-            with cluster.watchdog() as watchdog:
-                eventually(cluster.healthy, "the cluster is healthy", within_s=RECOVER_S_MAX)
-                with writing(sandbox.config, root / "client.jsonl", first_id=1) as client:
-                    made = Bench(kind, row, cluster, watchdog, client, timeline)
-                    yield made
+    with throw_away("rcf-") as root, kind.world(root / "s", flavour) as world:
+        cluster = world.cluster
+        cluster.run(cluster.record.primary, TABLE)
+        with world.watchdog() as watchdog:
+            eventually(cluster.healthy, "the cluster is healthy", within_s=RECOVER_S_MAX)
+            with writing(world.address, root / "client.jsonl", prefix=world.client_prefix) as client:
+                made = Bench(kind, row, cluster, watchdog, client, timeline)
+                yield made
+            if made.whole:
                 made.finish()
-        finally:
-            sandbox.destroy()
 
 
 def measure(kind: Kind, flavour: Flavour, runs: int, *, timeline: bool) -> Row:
@@ -174,6 +174,8 @@ def measure(kind: Kind, flavour: Flavour, runs: int, *, timeline: bool) -> Row:
                 try:
                     made.run()
                 except AssertionError as error:
+                    made.whole = False
+                    print(f"  run {len(row.outages_ms)}: {error}", flush=True)
                     row.not_healed.append(f"run {len(row.outages_ms)}: {error}: {made.explain()}")
                     break
     return row

@@ -1,6 +1,6 @@
 """The client of `failover.py`: one connection, paced writes with unique ids, and a history of what it was told.
 
-    python benchmarks/failover_client.py --config replclus.toml --first-id 1 --history client.jsonl
+    python benchmarks/failover_client.py --cluster replclus.toml --first-id 1 --history client.jsonl
 
 Runs until SIGTERM, or until the process that started it is gone. A line per write, as soon as its fate is known:
 `[outcome, id, began, ended, node, error]`, times on the monotonic clock, which all processes of a machine share.
@@ -43,11 +43,11 @@ class Write:
     error: str
 
 
-def write_for_ever(config: Path, first_id: int, history: Path, stop: list[int]) -> None:
+def write_for_ever(cluster: str, first_id: int, history: Path, stop: list[int]) -> None:
     """One write each 1/RATE s. Those that wait make the next ones late; what was missed is not made up for in a burst."""
     parent = os.getppid()
     connection = replclus.connect(
-        cluster=str(config),
+        cluster=cluster,
         user="app",
         password="app",  # noqa: S106  the sandbox's published account
         database="app",
@@ -110,8 +110,9 @@ class Client:
 
 
 @contextmanager
-def writing(config: Path, history: Path, first_id: int) -> Iterator[Client]:
-    command = [sys.executable, __file__, "--config", str(config), "--first-id", str(first_id), "--history", str(history)]
+def writing(cluster: str, history: Path, *, first_id: int = 1, prefix: tuple[str, ...] = ()) -> Iterator[Client]:
+    """A client of `cluster`, a file or a URL; `prefix` stands before its command."""
+    command = [*prefix, sys.executable, __file__, "--cluster", cluster, "--first-id", str(first_id), "--history", str(history)]
     process = subprocess.Popen(command)
     try:
         yield Client(process, history)
@@ -126,13 +127,13 @@ def writing(config: Path, history: Path, first_id: int) -> Iterator[Client]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--cluster", required=True)
     parser.add_argument("--first-id", type=int, required=True)
     parser.add_argument("--history", type=Path, required=True)
     given = parser.parse_args()
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
-    write_for_ever(given.config, given.first_id, given.history, stop)
+    write_for_ever(given.cluster, given.first_id, given.history, stop)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from machine import COMMAND, REPOSITORY
 
 from replclus.model.spec import Flavour
-from replclus.sandbox import Sandbox, create
-from tests.clusters import Cluster
+from replclus.sandbox import create
+from replclus.sandbox.options import first_start
+from tests.clusters import Cluster, WatchdogProcess, initialised
+from tests.faults.inject.launching import equip
+from tests.faults.inject.shim import Action, Call, Rule, Shim, compile_shim
+from tests.faults.lab import CLIENTS, Lab, make_lab
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A cluster, how its watchdog is started, what clients connect to, and what stands before a client's command."""
+
+    cluster: Cluster
+    watchdog: Callable[[], AbstractContextManager[WatchdogProcess]]
+    address: str
+    client_prefix: tuple[str, ...] = ()
 
 
 class Kind(ABC):
@@ -24,8 +41,15 @@ class Kind(ABC):
     replicas = 3
     planned = False
 
-    def build(self, directory: Path, flavour: Flavour) -> Sandbox:
-        return create(directory, flavour=flavour, replicas=self.replicas)
+    @contextmanager
+    def world(self, directory: Path, flavour: Flavour) -> Iterator[World]:
+        """All on this machine; the watchdog can kill servers, as on hosts that are its own."""
+        sandbox = create(directory, flavour=flavour, replicas=self.replicas)
+        try:
+            cluster = initialised(sandbox)
+            yield World(cluster, cluster.watchdog, str(sandbox.config))
+        finally:
+            sandbox.destroy()
 
     @abstractmethod
     def strike(self, cluster: Cluster, primary: str) -> None: ...
@@ -77,4 +101,60 @@ class Switchover(Kind):
         """Nothing is broken."""
 
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Kill(), Freeze(), Switchover(), Many())}
+class Drop(Kind):
+    """Every server, the watchdog and the client have a network namespace each. Nothing reaches the primary but packets."""
+
+    name, what = "drop", "primary silently cut off (DROP)"
+    p50_s, p99_s = 1.8, 3.0
+    _lab: Lab
+
+    @contextmanager
+    def world(self, directory: Path, flavour: Flavour) -> Iterator[World]:
+        self._lab = lab = make_lab(directory, flavour, replicas=self.replicas)
+        try:
+            yield World(lab.cluster, lab.watchdog, lab.url, tuple(lab.network.inside(CLIENTS[0])))
+        finally:
+            lab.destroy()
+
+    def strike(self, cluster: Cluster, primary: str) -> None:
+        self._lab.network.isolate(primary)
+
+    def heal(self, cluster: Cluster, victim: str) -> None:
+        """Commits may wait on it that nobody will acknowledge, so it comes back as after a power cycle."""
+        cluster.kill(victim)
+        self._lab.network.mend_all()
+        super().heal(cluster, victim)
+
+
+class Disk(Kind):
+    """A shim between each server and its system calls: on the primary every fsync begins and does not end."""
+
+    name, what = "disk", "primary's fsyncs hang"
+    p50_s, p99_s = None, 4.0
+    _shims: dict[str, Shim]
+
+    @contextmanager
+    def world(self, directory: Path, flavour: Flavour) -> Iterator[World]:
+        sandbox = create(directory, flavour=flavour, replicas=self.replicas)
+        try:
+            sandbox.stop()
+            self._shims = {}
+            for place in sandbox.places:
+                self._shims[place.name] = compile_shim(place.directory)
+                equip(place.directory, [self._shims[place.name].equipment()])
+                sandbox.process(place.name).start(options=first_start(flavour))
+            cluster = initialised(sandbox)
+            yield World(cluster, cluster.watchdog, str(sandbox.config))
+        finally:
+            sandbox.destroy()
+
+    def strike(self, cluster: Cluster, primary: str) -> None:
+        self._shims[primary].obey(Rule(Call.SYNC, Action.HANG, "*"))
+
+    def heal(self, cluster: Cluster, victim: str) -> None:
+        cluster.kill(victim)
+        self._shims[victim].rest()
+        super().heal(cluster, victim)
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Kill(), Freeze(), Drop(), Disk(), Switchover(), Many())}

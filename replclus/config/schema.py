@@ -224,7 +224,7 @@ class TimingsTable(Table):
         default=_DEFAULT.stall_s,
         ge=0.1,
         le=600,
-        description="a primary that commits nothing for this long, beyond what its slowest pulse of late took, has failed",
+        description="a primary that commits nothing for this long, and three times its slowest pulse of late, has failed",
     )
     routing_ttl_s: float = Field(
         default=_DEFAULT.routing_ttl_s, ge=0.5, le=300, description="applications write no longer than this without a new pulse"

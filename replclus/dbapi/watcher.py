@@ -280,6 +280,10 @@ class Watcher:
                 state.latency_ms = ewma(state.latency_ms, (now - answer.asked_at) * 1000)
             elif state.silent_since is None:
                 self.failed(state)
+                if state.node == self.map.primary:
+                    # A statement may wait for its answer and will not raise the alarm.
+                    self._alarm_at = now
+                    self._wake.set()
                 # Not longer ago than we can have waited: this process may itself have been stopped meanwhile.
                 state.silent_since = max(answer.asked_at, now - PROBE_TIMEOUT_S)
             answers = {address: s.answer for address, s in self.states.items() if s.answer is not None}

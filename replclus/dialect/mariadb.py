@@ -209,6 +209,8 @@ class MariadbDialect:
         return (
             Statement(
                 "SET GLOBAL sync_binlog = 1, GLOBAL gtid_strict_mode = 1, GLOBAL slave_net_timeout = %s,"
+                # A receiver that is stopped connects to its source to say so, however silent that is; for 5 s by default.
+                " GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1,"
                 f" GLOBAL rpl_semi_sync_slave_enabled = {acknowledges}",
                 (timings.replica_net_timeout_s,),
             ),

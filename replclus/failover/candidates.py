@@ -48,7 +48,7 @@ def elect(view: ClusterView, *, wanted: str | None = None) -> Elected | NobodyEl
         return NobodyElectable(
             (f"{', '.join(behind)} received transactions that the most advanced replica lacks: they have diverged",)
         )
-    if lost := missing_from(view.record, best):
+    if not view.forced and (lost := missing_from(view.record, best)):
         return NobodyElectable((lost,))
     reasons = [reason for member, facts in voters if (reason := unfit(view, member, facts))]
     fit = [(member, facts) for member, facts in voters if unfit(view, member, facts) is None]

@@ -114,8 +114,13 @@ def elected_position(record: ClusterRecord, family: type[GtidSet]) -> GtidSet | 
 
 
 def missing_from(record: ClusterRecord, best: GtidSet) -> str | None:
-    """A sentence if `best` lacks what an elected node, lost before it served, had received; None if it has all of it."""
+    """A sentence if `best` lacks what whoever was elected last had received; None if it has all of it.
+
+    Also when that one serves already: its replicas may be far behind, and then it alone holds what earlier ones acknowledged.
+    """
     known = elected_position(record, type(best))
+    if known is None and record.floor is not None and record.durability is Durability.LOSSLESS:
+        known = type(best).parse(record.floor)
     if known is None or best.contains(known):
         return None
-    return f"{record.primary} was being promoted and is lost, and nobody else has all that it had received ({known})"
+    return f"{record.primary} is lost, and nobody else has all that it had received when it was elected ({known})"

@@ -22,6 +22,8 @@ def tick(view: ClusterView) -> Decision:
     record = view.record
     if record.forming:
         return Refuse(("`replclus init` has not finished: run it again",))
+    if overslept := diagnose.overslept(view):
+        return Wait(f"nobody has looked at {', '.join(overslept)} for too long", reread=overslept)
     if record.operation is not None:
         return _continue(view, record.operation)
     asked = record.request if record.request is not None and record.request.done is None else None

@@ -84,6 +84,7 @@ def promote(view: ClusterView, elected: Elected) -> Plan:
         record,
         primary=elected.name,
         ackers=frozenset(attachable(view, elected.name)),
+        floor=str(elected.received),
         operation=replace(
             operation,
             phase=Phase.PROMOTE,

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from replclus.failover import candidates, diagnose, plan
 from replclus.failover.decision import Act, Decision, Refuse, Stay, Swap, Wait
-from replclus.failover.durability import blockers, removable_acker, revoked
+from replclus.failover.durability import blockers, errant, removable_acker, revoked
 from replclus.failover.view import ClusterView
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Facts, Reach
@@ -71,8 +71,8 @@ def too_many_failovers(view: ClusterView) -> str | None:
 
 
 def fail_over_stalled(view: ClusterView, node: str) -> Decision:
-    """Fail over once nothing was committed for `stall_s` and as long as the slowest beat of late took. Never if somebody's lock
-    is in the way."""
+    """Fail over once nothing was committed for `stall_s` and three times as long as the slowest beat of late took. Never if
+    somebody's lock is in the way."""
     if diagnose.writes_locked(view):
         return Stay("somebody holds a global lock: that is a person's doing, and ends with it")
     if view.record.durability is Durability.AVAILABLE and not can_be_fenced(view, node):
@@ -99,8 +99,9 @@ def reopen(view: ClusterView, node: str) -> Decision:
         return Refuse((f"{node} accepts no writes, and {', '.join(unheard)} cannot be asked whether it has more: bring it back",))
     if primary.channel is not None and primary.channel.receiver.running:
         return Refuse((f"{node} is primary and replicates from {primary.channel.source_host}: run `replclus failover`",))
-    ahead = [member.name for member, facts in view.serving_replicas() if not primary.received.contains(facts.received)]
-    if not ahead:
+    # What a replica wrote itself is no reason to make it primary; it is judged when this one is open.
+    replicas = [(facts.received, errant(view, member, facts)) for member, facts in view.serving_replicas()]
+    if all(primary.received.contains(received.subtract(own)) for received, own in replicas):
         return Act(plan.reopen(view, "it accepts no writes, and nobody has more than it"))
     return fail_over(view, node)
 

@@ -36,19 +36,20 @@ class NodeHistory:
     """What the observer remembers about one node beyond its latest observation.
 
     `silent_since`: when the first of an unbroken row of failed probes was sent, None if the last one succeeded.
+    `answering_since`: the same of probes that found it alive. A row is broken too when nobody probed, because we slept.
     `highest_received`: the union of every position it ever reported. `not_before`: no remedy for this node before then,
     because the last one failed. `fed_at`: when it last showed that its receiver had got something, an event or a heartbeat.
     `fenced_in`: the epoch in which it was last fenced for certain. `receiving_since`: when its receiver was first seen
-    switched on, in an unbroken row; `answering_since`: when it first answered us, likewise.
+    switched on, in an unbroken row.
     """
 
     silent_since: float | None = None
+    answering_since: float | None = None
     highest_received: GtidSet | None = None
     not_before: float = NEVER
     fed_at: float = NEVER
     fenced_in: int = 0
     receiving_since: float = NEVER
-    answering_since: float = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from replclus.model import plain
 from replclus.model.spec import Durability, Flavour
 
 FORMAT = 2
-"""Format 1 lacked `failovers`."""
+"""Format 1 lacked `failovers` and `floor`."""
 
 
 FAILOVERS_KEPT = 20
@@ -121,7 +121,9 @@ class ClusterRecord:
     `version` counts every change, `epoch` only changes of the primary. `ackers` are the replicas that may acknowledge a
     semi-synchronous commit: nobody outside it may, so an acker is added here before it is attached and removed only
     after what it acknowledged is known to be elsewhere too. `failovers` are the times of the newest failovers that nobody
-    asked for, in seconds of the wall clock, oldest first.
+    asked for, in seconds of the wall clock, oldest first. `floor` is
+    what the primary had received when it was elected: until its replicas have caught up it may be the only holder of what
+    earlier primaries acknowledged, so nobody with less is ever elected after it.
     """
 
     version: int
@@ -137,6 +139,7 @@ class ClusterRecord:
     request: Request | None = None
     paused: bool = False
     failovers: tuple[int, ...] = ()
+    floor: str | None = None
 
     def member(self, name: str) -> Member:
         """KeyError if there is no such member."""
@@ -197,6 +200,7 @@ def _record(doc: plain.Doc) -> ClusterRecord:
         request=None if request is None else _request(plain.table(request)),
         paused=plain.flag(doc, "paused"),
         failovers=plain.wholes(doc, "failovers") if "failovers" in doc else (),
+        floor=plain.optional_text(doc, "floor") if "floor" in doc else None,
     )
 
 

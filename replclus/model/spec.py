@@ -97,7 +97,7 @@ class Timings:
     pulse_deadline_s: float = 1.5
     # A replica whose receiver brought neither an event nor a heartbeat for this long is not fed any more.
     starve_s: float = 1.0
-    # A primary that answers and commits nothing for this long, beyond what its slowest beat of late took, has failed.
+    # A primary that answers and commits nothing for this long, beyond three times what its slowest beat of late took, has failed.
     stall_s: float = 2.5
     routing_ttl_s: float = 5.0
     # The four the servers would otherwise default to 60 s or worse.

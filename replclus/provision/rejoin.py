@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 
-from replclus.model.gtid import GtidSet
+from replclus.model.gtid import GtidSet, parse_gtid_set
 from replclus.model.observation import Facts
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import Account, ClusterSpec, Durability
@@ -68,7 +68,9 @@ def _known_to_ackers(spec: ClusterSpec, record: ClusterRecord, account: Account,
     heard = [facts for facts in answers if facts is not None and _is_ours(record, facts)]
     if len(heard) < len(names):
         return None
-    return reduce(lambda known, facts: known.union(facts.received), heard[1:], heard[0].received)
+    known = reduce(lambda known, facts: known.union(facts.received), heard[1:], heard[0].received)
+    # What it had when it was elected was acknowledged by others, whether or not its own replicas have caught up.
+    return known if record.floor is None else known.union(parse_gtid_set(record.flavour, record.floor))
 
 
 def _facts(spec: ClusterSpec, name: str, account: Account, connect: Connect) -> Facts | None:

@@ -25,14 +25,13 @@ from replclus.provision.flashback import flashback
 from replclus.provision.look import Connect, audit_to, connect_with
 from replclus.provision.seed_backup import undo_half_exchange
 from replclus.provision.seeding import seed
-from replclus.provision.settle import Unsuitable, start, wait_back
+from replclus.provision.settle import Unsuitable, wake
 from replclus.provision.verify import Verified, verify
 from replclus.server.client_tools import Bounds, Stopped
 from replclus.store.secrets import Secrets
 
 # A terabyte at 50 MB/s.
 BRING_BACK_S_MAX = 6 * 3600.0
-_WAKE_S_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +165,9 @@ def _extra(way: _Way) -> GtidSet:
 def _wake(case: Case) -> None:
     """Start what an earlier run left stopped, where its host is ours. Its data counts for nothing any more."""
     process = case.process(case.node)
-    if process is None:
-        return
-    undo_half_exchange(process.data)
-    start(case)
-    wait_back(case, case.bounds.at_most(_WAKE_S_MAX))
+    if process is not None:
+        undo_half_exchange(process.data)
+        wake(case)
 
 
 def _save(way: _Way, extra: GtidSet) -> Exported:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from replclus.errors import HostError, ServerError
+from replclus.errors import HostError, ServerError, ServerUnreachable
 from replclus.model.spec import Flavour
 from replclus.provision.case import Case
 from replclus.provision.seed_backup import back_up
 from replclus.provision.seed_clone import clone
 from replclus.provision.seed_dump import dump
-from replclus.provision.settle import start, wait_back
+from replclus.provision.settle import wake
+
+# A server that goes down under our hands may do so because an earlier run's clone has just ended.
+TRIES = 2
 
 Way = Callable[[Case], None]
 
@@ -35,15 +38,16 @@ def seed(case: Case) -> str:
     """
     last: Exception | None = None
     for name, way in ways(case.flavour).items():
-        if last is not None:
-            start(case)
-            wait_back(case, case.bounds.at_most(60.0))
-        try:
-            way(case)
-            return name
-        except (HostError, ServerError, OSError) as error:
-            case.bounds.check("seeding")
-            case.say(f"{name} does not work here: {error}")
-            last = error
+        for _ in range(TRIES):
+            wake(case)
+            try:
+                way(case)
+                return name
+            except (HostError, ServerError, OSError) as error:
+                case.bounds.check("seeding")
+                case.say(f"{name} does not work here: {error}")
+                last = error
+                if not isinstance(error, ServerUnreachable):
+                    break
     assert last is not None
     raise last

@@ -47,14 +47,25 @@ def start(case: Case) -> None:
 
 
 def wait_back(case: Case, bounds: Bounds) -> None:
-    """Wait until it answers again. HostError if it does not: then its host has to start it."""
+    """Wait until it answers again. HostError if it does not: then its host has to start it.
+
+    Where that is us, it is started, also if it was still on its way down when this began.
+    """
+    process = case.process(case.node)
     while True:
+        if process is not None and not process.is_running():
+            start(case)
         with case.server(case.node, timeout_s=5.0) as server:
             seen = server.observe()
         if seen.answered:
             return
         bounds.check(f"waiting for {case.node.name} to be started again by its host ({seen.error})")
         time.sleep(_AGAIN_S)
+
+
+def wake(case: Case) -> None:
+    """Make sure that it answers, by starting it if need be and possible."""
+    wait_back(case, case.bounds.at_most(RETURN_S_MAX))
 
 
 def left(case: Case, what: str) -> Bounds:

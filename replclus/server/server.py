@@ -58,6 +58,17 @@ class Server:
         self._line.abort()
 
     @property
+    def connected(self) -> bool:
+        """Is there a connection that the server has not closed? Costs no round trip."""
+        current = self._line.current
+        return current is not None and not current.session.stale()
+
+    def connect(self) -> None:
+        """Be connected; every verb is, when it begins."""
+        with self._line.errors():
+            self._line.open()
+
+    @property
     def dialect(self) -> Dialect:
         """What this server speaks, detected when the connection is made."""
         return self._line.dialect

@@ -12,6 +12,8 @@ from replclus.model.observation import Observation
 
 BACKOFF_S_MIN = 0.2
 BACKOFF_S_MAX = 5.0
+SLEPT_S = 0.5
+"""Probes follow each other by the tick. After a pause as long as this the process was stopped, or starved of its processor."""
 
 
 class Board:
@@ -93,7 +95,13 @@ class Board:
 
 
 def _remember(history: NodeHistory, before: Observation | None, seen: Observation, asked_at: float) -> NodeHistory:
-    silent_since = None if seen.reach.alive else (asked_at if history.silent_since is None else history.silent_since)
+    silent_since = answering_since = None
+    if not seen.reach.alive:
+        silent_since = asked_at if history.silent_since is None else history.silent_since
+    elif before is None or history.answering_since is None or asked_at - before.at > SLEPT_S:
+        answering_since = asked_at
+    else:
+        answering_since = history.answering_since
     highest = history.highest_received
     if seen.facts is not None and seen.answered:
         received = seen.facts.received
@@ -102,14 +110,13 @@ def _remember(history: NodeHistory, before: Observation | None, seen: Observatio
     fed_at = seen.full_at if _was_fed(before, seen) else history.fed_at
     receives = seen.answered and seen.facts is not None and seen.facts.channel is not None and seen.facts.channel.receiver.running
     since = (seen.at if history.receiving_since == NEVER else history.receiving_since) if receives else NEVER
-    answering = (seen.at if history.answering_since == NEVER else history.answering_since) if seen.answered else NEVER
     return replace(
         history,
         silent_since=silent_since,
         highest_received=highest,
         fed_at=fed_at,
         receiving_since=since,
-        answering_since=answering,
+        answering_since=answering_since,
     )
 
 

@@ -63,6 +63,13 @@ class Executor:
     restorer: Restorer | None = None
     clock: Callable[[], float] = time.monotonic
 
+    def warm_up(self) -> None:
+        """Log in to whoever answers, in the background: in a failover that would take longer than most steps."""
+        seen, _ = self.board.snapshot()
+        for name in (name for name, observation in seen.items() if observation.answered):
+            if self.hands.cold(name):
+                self.pool.submit(self.hands.warm, name)
+
     def run(self, plan: Plan, record: ClusterRecord) -> ClusterRecord:
         """The record as it stands when the plan has ended, well or not. Failures are events, and the next tick's business."""
         for step in plan.steps:

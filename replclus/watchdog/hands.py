@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from replclus.errors import ExecutionFailed, HostError, ReplclusError, ServerUnreachable
+from replclus.errors import ExecutionFailed, HostError, ReplclusError, ServerError, ServerUnreachable
 from replclus.model.record import ClusterRecord
 from replclus.model.spec import ClusterSpec, NodeSpec
 from replclus.server.hook import run_hook
@@ -76,6 +76,27 @@ class Hands:
             yield self._servers[name]
         finally:
             self._locks[name].release()
+
+    def cold(self, name: str) -> bool:
+        """Would the next step there have to log in first? False as well while a step is under way."""
+        lock = self._locks.get(name)
+        if lock is None or not lock.acquire(blocking=False):
+            return False
+        try:
+            return not self._servers[name].connected
+        finally:
+            lock.release()
+
+    def warm(self, name: str) -> None:
+        """Log in, if nobody is at work there."""
+        if self._locks[name].acquire(blocking=False):
+            try:
+                self._servers[name].connect()
+            except ServerError:
+                # The probers will say what is wrong with it.
+                return
+            finally:
+                self._locks[name].release()
 
     def fence(self, name: str) -> Fenced:
         """Make sure that `name` acknowledges nothing any more, by whatever reaches it. Never raises.

@@ -5,6 +5,7 @@ What a hook is given stands in docs/configuration.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -52,10 +53,13 @@ class HookRunner(threading.Thread):
         if not self.is_alive():
             return
         self._stop_by = self._clock() + self._hooks.timeout_s
-        try:
-            self._waiting.put(None, timeout=self._hooks.timeout_s)
-        except queue.Full:
-            return
+        for _ in range(WAITING_MAX):
+            try:
+                self._waiting.put_nowait(None)
+                break
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._waiting.get_nowait()  # so many that the last ones would not have their turn anyway
         self.join(self._hooks.timeout_s + 1.0)
 
     def run(self) -> None:

@@ -15,6 +15,7 @@ from replclus.failover.decision import Act, Decision, Wait
 from replclus.failover.problems import Problem, find_problems
 from replclus.failover.status import routing_map
 from replclus.failover.view import NEVER, ClusterView
+from replclus.model.observation import Reach
 from replclus.model.record import ClusterRecord, MemberState, Phase
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
@@ -162,6 +163,11 @@ class Watchdog:
             self._patience_s = min(2 * self._patience_s, self._spec.timings.tick_s)
             return
         else:
+            executor.warm_up()
+            if not view.primary.reach.alive:
+                # That a replica gets nothing shows only when it was looked at completely, twice.
+                for prober in probers.values():
+                    prober.ask()
             self._board.wait_for_alarm(self._spec.timings.tick_s)
         self._patience_s = self._spec.timings.tick_s / PATIENCE_PART
 
@@ -200,10 +206,13 @@ class Watchdog:
             pulse.hold()
 
     def _reread(self, probers: dict[str, Prober], names: tuple[str, ...]) -> None:
+        """Ask them again, and wait for their answers; not for those of servers that hung when they were last asked."""
         since = self._clock()
         for name in names:
             probers[name].ask()
-        self._board.wait_for_news(names, since, REREAD_S_MAX)
+        seen, _ = self._board.snapshot()
+        awaited = [name for name in names if name not in seen or seen[name].reach is not Reach.TIMED_OUT]
+        self._board.wait_for_news(awaited, since, REREAD_S_MAX)
 
     # ---- telling -----------------------------------------------------------------------------------------------------
 

@@ -12,10 +12,10 @@ the cluster is whole again and checks everything that clients were told.
     from tests.faults.catalogue import Expect, fault
     from tests.faults.scene import Scene
 
-    @fault("D1", "The disk of the primary freezes.", Expect.FAILOVER)
+    @fault("D1", "The disk of the primary freezes.", Expect.FAILOVER, before_load=disks_for("n1"))
     def frozen_disk(scene: Scene) -> None:
-        freeze(scene.server_directory(scene.primary))
-        scene.afterwards(lambda: thaw(...))
+        scene.afterwards(disk(scene, scene.primary).thaw)
+        disk(scene, scene.primary).freeze()
         scene.promoted()
 
 `Expect.FAILOVER`: somebody else is primary before the fault is undone (`scene.promoted()` waits for it). `Expect.NONE`: the epoch
@@ -27,6 +27,6 @@ the lab (options of servers, directories) before anything runs: such a fault get
 
 What cannot be shown here stands in `catalogue.NOT_SHOWN`, with the reason.
 
-A server is started by a script, `<node>.sh` beside its directory, inside its network namespace. If `<node>/launch.sh` exists, it
-is read by that script first: `export LD_PRELOAD=…`, `echo $$ > …/cgroup.procs`. It applies from the next start of the server on.
+`preparing.py` has what servers are given before they can be failed: disks of their own, a shim in front of fsync and write, a
+clock that can be moved (`before_load=disks_for("n1")`, then `disk(scene, "n1").freeze()`). `inject/` is what they are made of.
 """

@@ -39,11 +39,9 @@ WATCHDOG = "w"
 _ADMIN = Account("root", Secret(""))
 _ADMIN_TABLE = '[accounts.admin]\nuser = "root"\npassword = ""\n'
 
-# The server program of every node is a script, so that whoever starts the server, it starts on its own host. `launch.sh` in
-# the server's directory, if there is one, is read first: faults that need a variable or a control group put it there.
+# The server program of every node is a script, so that whoever starts the server, it starts on its own host.
 _LAUNCHER = """\
 #!/bin/sh
-if [ -f {directory}/launch.sh ]; then . {directory}/launch.sh; fi
 exec {inside} {program} "$@"
 """
 
@@ -133,8 +131,8 @@ def _make_servers(directory: Path, flavour: Flavour, network: Network, names: tu
 def _launcher(place: Place, binary: ServerBinary, network: Network) -> ServerBinary:
     """The program that starts a server on its own host."""
     script = place.directory.with_suffix(".sh")
-    inside, directory, program = shlex.join(network.inside(place.name)), place.directory, binary.path
-    script.write_text(_LAUNCHER.format(directory=shlex.quote(str(directory)), inside=inside, program=shlex.quote(str(program))))
+    inside, program = shlex.join(network.inside(place.name)), shlex.quote(str(binary.path))
+    script.write_text(_LAUNCHER.format(inside=inside, program=program))
     script.chmod(0o700)
     return replace(binary, path=script)
 

@@ -208,3 +208,19 @@ def test_old_tokens_of_tracked_writes_are_dropped_on_the_primary_and_nowhere_els
             assert len(cluster.rows("n2", "SELECT * FROM replclus.outcome")) == 2, "a replica has no transaction of its own"
     assert cluster.rows("n1", "SELECT HEX(token) FROM replclus.outcome") == (("01",),)
     eventually(cluster.healthy, "nobody is errant")
+
+
+def test_the_watchdog_is_logged_in_before_it_has_to_act(cluster: Cluster) -> None:
+    """Twice on every server: one connection looks, the other one is for steps. Also on a server that was started again."""
+    logins = "SELECT COUNT(*) >= 2 FROM information_schema.processlist WHERE user = 'replclus_watchdog'"
+
+    def everywhere() -> bool:
+        return all(cluster.rows(name, logins) == ((1,),) for name in cluster.sandbox.names)
+
+    with cluster.watchdog():
+        eventually(cluster.healthy, "the cluster is healthy")
+        eventually(everywhere, "the watchdog is logged in twice on every server")
+        cluster.kill("n3")
+        cluster.start("n3")
+        eventually(cluster.healthy, "the cluster is healthy again")
+        eventually(everywhere, "the watchdog is logged in twice on every server again")

@@ -112,7 +112,7 @@ def test_killed_while_a_dump_is_loaded(make_sandbox: MakeSandbox) -> None:
     """The half-loaded server has lost its identity row; the note of the killed run says that it is ours."""
     world = seed_world(make_sandbox, Flavour.MARIADB, rows=5)
     world.cluster.run("n1", "CREATE TABLE app.big (i INT PRIMARY KEY, v TEXT)")
-    world.cluster.run("n1", "INSERT INTO app.big SELECT seq, REPEAT('x', 2000) FROM seq_1_to_20000")
+    world.cluster.run("n1", "USE app", "INSERT INTO app.big SELECT seq, REPEAT('x', 2000) FROM seq_1_to_20000")
     world.caught_up()
     extra = world.diverge("CREATE TABLE app.ghost (i INT)")
     run_until(world, str(extra), "by dump", 0.2, "dump")

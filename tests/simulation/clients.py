@@ -47,5 +47,11 @@ class Clients:
 
     def _write(self, server: Server) -> None:
         """What hangs before the binary log is not tried again and again."""
-        if server.running and server.writable and len(server.stuck) < 3 and self.world.network.passes("app", server.name):
+        if (
+            server.running
+            and server.writable
+            and not server.offline
+            and len(server.stuck) < 3
+            and self.world.network.passes("app", server.name)
+        ):
             server.commit()

@@ -18,6 +18,7 @@ STARVE_QUANTA = 4
 STALL_QUANTA = 7
 SLOW_QUANTA = 25
 """For so long the slowest beat is remembered."""
+LEASE_QUANTA = 25
 REBUILD_QUANTA = 8
 RESTART_QUANTA = 10
 """After so many quanta a host's service manager starts a server that the watchdog has killed."""

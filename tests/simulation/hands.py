@@ -16,6 +16,7 @@ from replclus.failover.decision import (
     Detach,
     Fence,
     Follow,
+    FreeSenders,
     OpenForWrites,
     Promote,
     Publish,
@@ -50,8 +51,10 @@ def perform(dog: Watchdog, action: Action, record: ClusterRecord) -> Doing:
     if isinstance(action, Seed):
         dog.begin_rebuild(world.servers[action.node], world.servers[action.source])
         return
-    if isinstance(action, Fence) and world.ours[action.node]:
-        yield from _kill(world, action.node)
+    if isinstance(action, Fence):
+        # A connection of its own: a fence waits for no earlier step.
+        yield from _fence(dog, world.servers[action.node])
+        dog.sight.note_fenced(action.node, record.epoch)
         return
     waited = 0
     while action.node in dog.busy:
@@ -68,8 +71,6 @@ def perform(dog: Watchdog, action: Action, record: ClusterRecord) -> Doing:
 
 def _on(dog: Watchdog, server: Server, action: Action, record: ClusterRecord) -> Doing:
     match action:
-        case Fence():
-            yield from _close(dog, server, CLOSE_QUANTA)
         case StopReceiving():
             yield from _say(dog, server, "stop receiving")
         case WaitApplied(timeout_s=timeout_s):
@@ -93,7 +94,10 @@ def _on(dog: Watchdog, server: Server, action: Action, record: ClusterRecord) ->
             yield from _say(dog, server, "configure")
         case Salvage(source=source, timeout_s=timeout_s):
             yield from _salvage(dog, server, dog.world.servers[source], _quanta(timeout_s))
-        case Swap() | Seed():
+        case FreeSenders(source=source):
+            # No connection of this world hangs in that way: there is nothing to end.
+            yield from _reach(dog, dog.world.servers[source])
+        case Swap() | Seed() | Fence():
             raise AssertionError("the record is never changed beside other actions")
         case never:
             assert_never(never)
@@ -103,8 +107,21 @@ def _quanta(seconds: float) -> int:
     return max(1, min(DRAIN_QUANTA_MAX, round(seconds / QUANTUM_S)))
 
 
-def _kill(world: World, node: str) -> Doing:
-    server = world.servers[node]
+def _fence(dog: Watchdog, server: Server) -> Doing:
+    """By whatever is a proof: its host, or offline_mode. Read-only is none. Not if the record has changed its mind."""
+    world, name = dog.world, server.name
+    if world.record.primary == name and world.record.operation is None:
+        raise Failed("it is the primary by the record now, so it is left alone")
+    if world.ours[name]:
+        yield from _kill(world, server)
+    elif server.mysql:
+        yield from _say(dog, server, "turn clients away")
+    else:
+        yield from _close(dog, server, CLOSE_QUANTA)
+        raise Failed("nothing proves that it accepts no more writes")
+
+
+def _kill(world: World, server: Server) -> Doing:
     world.kill(server)
     for _ in range(STEP_QUANTA):
         if not server.zombie:
@@ -263,14 +280,19 @@ def statement(server: Server, what: str, source: str, *, lossless: bool) -> None
         case "become source":
             server.source_on, server.ack_on, server.unsafe_by_person = lossless, False, False
         case "open":
-            server.writable, server.opened_by_person = True, False
+            server.writable, server.opened_by_person, server.offline = True, False, False
+            server.leased, server.pulse_at = server.world.setting.lease, server.world.now
+        case "turn clients away":
+            server.offline = True
         case "start":
+            server.offline = server.leased = False
             if not server.receiver:
                 server.start_receiver()
             server.leave_source_role()
             if not server.applier:
                 server.start_applier()
         case "follow":
+            server.offline = server.leased = False
             server.change_source(source)
             server.receiver = server.applier = True
             server.ack_on = lossless

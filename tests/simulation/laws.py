@@ -46,7 +46,7 @@ def check(world: World) -> None:
 
 def could_acknowledge(world: World, server: Server) -> bool:
     """Is there any way in which a client's write here may be answered OK, now or when links heal and servers thaw?"""
-    if not (server.alive and server.writable) or server.opened_by_person or server.unsafe_by_person:
+    if not (server.alive and server.writable) or server.opened_by_person or server.unsafe_by_person or server.offline:
         return False
     if not server.source_on:
         return True
@@ -147,9 +147,9 @@ def can_serve(world: World) -> bool:
 
 
 def nothing_diverged_is_attached(dog: Watchdog, server: Server, source: str) -> None:
-    """What the watchdog attaches has nothing that the source lacks, as far as it could know when it last looked."""
+    """What the watchdog attaches has nothing that the source lacks, as far as it could know when it decided."""
     world = dog.world
-    extra = dog.sight.had.get(server.name, 0) & server.everything & ~world.servers[source].everything
+    extra = dog.had.get(server.name, 0) & server.everything & ~world.servers[source].everything
     if dog.sight.observations[server.name].facts is not None and server.foreign_since is not None:
         seen = dog.sight.observations[server.name]
         if seen.full_at > server.foreign_since * QUANTUM_S:

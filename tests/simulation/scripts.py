@@ -33,6 +33,7 @@ def story(seed: int) -> Story:
         ours=ours,
         cuts_tails=luck.random() < 0.7,
         on_divergence=luck.choice((OnDivergence.QUARANTINE, OnDivergence.QUARANTINE, OnDivergence.REBUILD)),
+        lease=luck.random() < 0.5,
         watchdogs=2 if plot is two_watchdogs else 1,
     )
     faults = [*plot(luck), *(noise(luck) for _ in range(luck.choice((0, 0, 1, 1, 2))))]
@@ -56,21 +57,8 @@ def noise(luck: random.Random) -> Fault:
     at, who, span = _when(luck, 5, 45), luck.choice(("primary", _replica(luck), _replica(luck))), _span(luck)
     kind = luck.choice(
         (
-            *("kill", "freeze", "hang", "slow", "cut", "delay", "trap", "restart-watchdog", "pause-watchdog"),
-            *(
-                "fail-store",
-                "open",
-                "stop",
-                "ask",
-                "errant",
-                "reset",
-                "close",
-                "break-applier",
-                "pause",
-                "replace",
-                "unsafe",
-                "lock",
-            ),
+            *("kill", "freeze", "hang", "slow", "cut", "delay", "trap", "restart-watchdog", "pause-watchdog", "fail-store"),
+            *("open", "stop", "ask", "errant", "reset", "close", "break-applier", "pause", "replace", "unsafe", "lock"),
         )
     )
     match kind:

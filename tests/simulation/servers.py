@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from replclus.model.observation import Applier, Channel, Facts, Identity, Receiver, SemiSync, Version
 from replclus.model.spec import Flavour
 from replclus.model.topology import PulseRow
-from tests.simulation.clock import NET_TIMEOUT
+from tests.simulation.clock import LEASE_QUANTA, NET_TIMEOUT
 from tests.simulation.transactions import lowest, uuid_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class Server:
         self.writable = False
         self.opened_by_person = False
         self.unsafe_by_person = False  # its semi-sync was switched off behind the cluster's back
+        self.offline = False  # fenced by offline_mode: it answers administrators only
+        self.leased = False  # opened by the watchdog: it turns itself read-only when no pulse comes for the lease
+        self.pulse_at = 0
         self.source_on = False
         self.ack_on = False
         self.executed = self.waiting = self.relay = 0
@@ -156,6 +159,7 @@ class Server:
         beats = bits & self.world.transactions.beat_bits
         if beats:
             self.pulse = self.world.transactions.beats[1 << (beats.bit_length() - 1)]
+            self.pulse_at = self.world.now
         self.changed()
 
     def write_errant(self) -> None:
@@ -185,6 +189,8 @@ class Server:
             self._complete(self.waiting & reached)
         if self.acks:
             self.acks = 0
+        if self.leased and self.writable and self.world.now - self.pulse_at > LEASE_QUANTA and self.close():
+            self.world.tell(f"{self.name} turns itself read-only: no pulse for the length of its lease")
         if self.source is not None and not self.hung:
             if self.receiver:
                 self._receive(self.world.servers[self.source])
@@ -329,6 +335,7 @@ class Server:
             return
         self.zombie = self.hung
         self.alive = self.frozen = self.writable = self.opened_by_person = self.unsafe_by_person = self.locked = False
+        self.offline = self.leased = False
         self.stuck.clear()
         self.inbox.clear()
         self.acks = 0

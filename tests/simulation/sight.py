@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from replclus.failover.view import NEVER, NodeHistory, PulseHealth
 from replclus.model.observation import Facts, Observation, Reach
+from replclus.watchdog.board import SLEPT_S
 from tests.simulation.clock import BEAT_QUANTA, FULL_EVERY, PROBE_QUANTA, QUANTUM_S, SLOW_QUANTA
 from tests.simulation.servers import Server
 
@@ -133,8 +134,10 @@ class Sight:
         if history is None:
             history = self.history[seen.node] = NodeHistory()
         if seen.reach.alive:
-            if history.silent_since is not None:
-                history = replace(history, silent_since=None)
+            asked_s = probe.asked_at * QUANTUM_S
+            slept = before is None or asked_s - before.at > SLEPT_S
+            if history.answering_since is None or slept:
+                history = replace(history, silent_since=None, answering_since=asked_s)
             if probe.full and seen.facts is not None:
                 received, highest = seen.facts.received, history.highest_received
                 fed_at = seen.full_at if was_fed(before, seen) else history.fed_at
@@ -143,7 +146,7 @@ class Sight:
                 elif fed_at != history.fed_at:
                     history = replace(history, fed_at=fed_at)
         elif history.silent_since is None:
-            history = replace(history, silent_since=probe.asked_at * QUANTUM_S)
+            history = replace(history, silent_since=probe.asked_at * QUANTUM_S, answering_since=None)
         self.history[seen.node] = history
 
     # ---- the board ---------------------------------------------------------------------------------------------------
@@ -166,6 +169,9 @@ class Sight:
         self._backoff[name] = pause
         until = (self.world.now + pause) * QUANTUM_S
         self.history[name] = replace(self.history.get(name, NodeHistory()), not_before=until)
+
+    def note_fenced(self, name: str, epoch: int) -> None:
+        self.history[name] = replace(self.history.get(name, NodeHistory()), fenced_in=epoch)
 
     def note_success(self, name: str) -> None:
         self._backoff.pop(name, None)
@@ -220,6 +226,8 @@ class Pulse:
             return
         server, now = self.world.servers[self._node], self.world.now
         if self._beat is None:
+            self._beat = (now, 0)
+        if not self._beat[1]:
             self._send(server, now)
         if self._beat is None:
             return
@@ -233,19 +241,19 @@ class Pulse:
             self._failed(sent_at, "no commit within the deadline")
 
     def _send(self, server: Server, now: int) -> None:
-        network = self.world.network
+        """Until it is through: what a cut swallows is sent again, and an earlier pulse that waits locks the row."""
+        assert self._beat is not None
+        network, sent_at = self.world.network, self._beat[0]
         if not server.alive and not server.zombie and network.both(self.owner, server.name):
-            self._failed(now, "connection refused")
+            self._failed(sent_at, "connection refused")
             return
-        self._beat = (now, 0)
         if server.frozen or server.zombie or not network.both(self.owner, server.name):
             return
         row = self.world.beat_row(server.name, self._epoch)
         if not server.writable or (server.pulse is not None and server.pulse.epoch > row.epoch):
-            self._failed(now, "it is read-only, or of a later epoch")
+            self._failed(sent_at, "it is read-only, or of a later epoch")
         elif not self.world.beat_waits(server):
-            # Otherwise an earlier pulse still waits to be committed, and locks the row.
-            self._beat = (now, server.commit(row))
+            self._beat = (sent_at, server.commit(row))
 
     def _failed(self, sent_at: int, why: str) -> None:
         first = self.health.failing_since is None

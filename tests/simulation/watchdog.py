@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from replclus.failover import machine
-from replclus.failover.decision import Act, Action, Decision, Plan, Swap, Together, Wait
+from replclus.failover.decision import Act, Action, Decision, FreeSenders, Plan, Swap, Together, Wait
 from replclus.failover.view import NEVER, ClusterView, Work
 from replclus.model.record import ClusterRecord, MemberState, Phase
 from tests.simulation import laws
@@ -52,6 +52,7 @@ class Watchdog:
         self.pulse = Pulse(self.world, self.name, self.sight)
         self.busy: set[str] = set()
         self.decision: Decision | None = None
+        self.had: dict[str, int] = {}
         self._work: Doing = self._run()
         self._stragglers: list[Acting] = []
         self.works: dict[str, Work] = {}
@@ -113,7 +114,7 @@ class Watchdog:
                 self.pulse.hold()
             began = self.world.now
             laws.plan_is_lawful(view, decision.plan)
-            self.plan = decision.plan
+            self.had = dict(self.sight.had)
             yield from self._execute(decision.plan, record)
             self._note_operation(self.world.record, began * QUANTUM_S)
             yield from self._reread(tuple(self.world.servers))
@@ -243,7 +244,10 @@ class Watchdog:
             self.world.tell(f"{what} failed: {error}")
             self.sight.note_failure(action.node)
             return not action.essential
-        self.sight.note_success(action.node)
+        if isinstance(action, FreeSenders):
+            self.sight.note_failure(action.node)
+        else:
+            self.sight.note_success(action.node)
         return True
 
     def _together(self, step: Together, record: ClusterRecord) -> Acting:

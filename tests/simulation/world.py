@@ -64,6 +64,7 @@ class Setting:
     cuts_tails: bool
     on_divergence: OnDivergence = OnDivergence.QUARANTINE
     watchdogs: int = 1
+    lease: bool = True
 
 
 class World:
@@ -122,7 +123,7 @@ class World:
 
     def _attach(self) -> None:
         first, *others = self.servers.values()
-        first.writable, first.source_on = True, self.lossless
+        first.writable, first.source_on, first.leased = True, self.lossless, self.setting.lease
         for server in others:
             server.source, server.receiver, server.applier = first.name, True, True
             server.ack_on = self.lossless
@@ -176,7 +177,7 @@ class World:
 
     def completed(self, server: Server, bits: int) -> None:
         """`server` has committed `bits` and tells its clients so."""
-        if server.opened_by_person or server.unsafe_by_person:
+        if server.opened_by_person or server.unsafe_by_person or server.offline:
             return
         if self.lossless or (server.name == self.record.primary and self.record.operation is None):
             self.acknowledged |= bits

@@ -204,5 +204,20 @@ def test_nothing_is_started_on_a_replica_whose_primary_is_silent_or_that_rests()
     assert "left alone" in remedies.restart_replication(resting, "n2").why
 
 
+def test_what_the_last_elected_had_is_what_its_successor_must_have() -> None:
+    """Its replicas may be far behind when it dies: then it alone holds what earlier primaries acknowledged."""
+    view = moment("record", "n1 refused process=gone", "n2 answered follows=n1 cut received=90")
+    floor = str(language.position(Flavour.MYSQL, "n1", 95))
+    assert machine.tick(view).verdict == "act"
+    decision = machine.tick(replace(view, record=replace(view.record, floor=floor)))
+    assert decision.verdict == "refuse"
+    assert "nobody else has all that it had received when it was elected" in decision.why
+
+
+def test_nobody_is_judged_by_what_was_seen_before_a_sleep() -> None:
+    view = moment("record", "n1 refused process=gone looked=9", "n2 answered follows=n1 cut received=90")
+    assert machine.tick(view).why == "nobody has looked at n1 for too long"
+
+
 def test_a_calm_cluster_stays() -> None:
     assert not isinstance(machine.tick(moment()), Act)

@@ -72,6 +72,7 @@ def start(heard: Heard) -> Iterator[Callable[[Hooks], HookRunner]]:
     yield begin
     for runner in runners:
         runner.stop()
+        runner.join(PATIENCE_S)
         assert not runner.is_alive()
 
 

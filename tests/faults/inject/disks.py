@@ -48,14 +48,11 @@ class Disk:
         """Every write fails with EIO from now on, and what was not flushed is lost. There is no way back."""
         self._ioctl(_SHUTDOWN, _WITHOUT_FLUSHING)
 
-    def fill(self, *, leave_bytes: int = 0) -> None:
-        """Take all free space but `leave_bytes`."""
-        room = os.statvfs(self.mount)
-        size = room.f_bavail * room.f_frsize - leave_bytes
-        assert size > 0, f"{self.mount} has only {room.f_bavail * room.f_frsize} bytes left"
+    def fill(self) -> None:
+        """Take all free space, in ever smaller pieces, down to the last block."""
+        size = self.free_bytes()
         with self._ballast.open("ab") as ballast:
-            # Through fallocate(2), and again for the crumbs that its own bookkeeping left.
-            while size >= room.f_frsize:
+            while size >= os.statvfs(self.mount).f_frsize:
                 try:
                     os.posix_fallocate(ballast.fileno(), ballast.seek(0, os.SEEK_END), size)
                 except OSError:

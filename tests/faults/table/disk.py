@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 import pymysql
 import pytest
@@ -32,10 +33,15 @@ def frozen(scene: Scene) -> None:
     """It answers questions, commits nothing, and cannot be killed: the signal waits for the disk."""
     old = scene.primary
     scene.afterwards(disk(scene, old).thaw)
-    # So that it is dead when the disk is back, whoever has killed it.
-    scene.afterwards(lambda: os.kill(scene.pid(old), signal.SIGKILL))
+    scene.afterwards(lambda: doomed(scene, old))
     disk(scene, old).freeze()
     scene.promoted()
+
+
+def doomed(scene: Scene, name: str) -> None:
+    """Dead as soon as its disk is back, and never alive in between."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(scene.pid(name), signal.SIGKILL)
 
 
 @fault("D2", "The disk of the primary dies.", Expect.FAILOVER, hosts_ours=True, before_load=disks_for("n1"))

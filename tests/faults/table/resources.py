@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pymysql
 import pytest
 
+from replclus.store.secrets import WATCHDOG_USER
 from tests.clusters import eventually
 from tests.faults.catalogue import Expect, fault
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.faults.speech import Speech
 
-FULL_S = 8.0
+FULL_S = 4.0
 LOCKED_S = 6.0
 """Well over what a frozen disk is given before another server is promoted."""
 FEWEST_CONNECTIONS = 10
@@ -21,23 +22,29 @@ FEWEST_CONNECTIONS = 10
 
 @fault("D15", "The primary has no connection left.", Expect.NONE, ci=True)
 def too_many_connections(scene: Scene) -> None:
+    """First the watchdog keeps those that it has, then it loses them and is turned away like everybody else."""
     primary = scene.primary
     with ExitStack() as held:
-        admin = held.enter_context(scene.cluster.connect(primary))
+        admin = held.enter_context(scene.cluster.connect(primary)).cursor()
         for _ in range(FEWEST_CONNECTIONS):
             held.enter_context(scene.cluster.connect(primary))
-        with admin.cursor() as cursor:
-            cursor.execute("SELECT @@GLOBAL.max_connections")
-            ((before,),) = cursor.fetchall()
-            try:
-                # Who is connected stays; nobody else comes in, and no administrator either.
-                cursor.execute(f"SET GLOBAL max_connections = {FEWEST_CONNECTIONS}")
-                with pytest.raises(pymysql.err.OperationalError, match="1040"):
-                    scene.cluster.connect(primary)
-                scene.noticed("TooManyConnections")
-                scene.quiet(FULL_S)
-            finally:
-                cursor.execute(f"SET GLOBAL max_connections = {before}")
+        admin.execute("SELECT @@GLOBAL.max_connections")
+        ((before,),) = admin.fetchall()
+        try:
+            # Who is connected stays; nobody else comes in, and no administrator either.
+            admin.execute(f"SET GLOBAL max_connections = {FEWEST_CONNECTIONS}")
+            with pytest.raises(pymysql.err.OperationalError, match="1040"):
+                scene.cluster.connect(primary)
+            scene.quiet()
+            admin.execute(f"SELECT id FROM information_schema.processlist WHERE user = '{WATCHDOG_USER}'")
+            for (connection,) in admin.fetchall():
+                with suppress(pymysql.err.MySQLError):
+                    admin.execute(f"KILL {connection}")
+            scene.noticed("TooManyConnections")
+            scene.quiet(FULL_S)
+        finally:
+            admin.execute(f"SET GLOBAL max_connections = {before}")
+    scene.writes_resume()
 
 
 @fault("D16", "A person holds a global read lock on the primary.", Expect.NONE)
