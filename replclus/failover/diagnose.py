@@ -200,7 +200,7 @@ def stalled_since(view: ClusterView) -> float | None:
     sight, gets its time when the first one is back, or it is in sight again.
     """
     facts = view.facts(view.record.primary)
-    moments = (view.pulse.failing_since, view.pulse.pending_since if beat_late(view) else None)
+    moments = (view.pulse.hanging_since, view.pulse.pending_since if beat_late(view) else None)
     since = min((moment for moment in moments if moment is not None), default=None)
     if facts is None or not facts.writable or since is None or beat_lost(view) or commits_blocked(view):
         return None

@@ -17,16 +17,18 @@ NEVER = float("-inf")
 class PulseHealth:
     """How the watchdog's own writes on the primary fare. Times are seconds of the observer's monotonic clock.
 
-    `committed_at` is when the latest beat was acknowledged; `failing_since` when the first beat of an unbroken row of
-    failures was sent, None while all is well. While the primary is being changed no beats are sent, and both are unknown.
-    `sent_at` is when that latest beat was sent, `pending_since` when the one was that is on its way, None while none is.
-    `slowest_s` is how long the slowest beat that came through of late took.
+    `committed_at` is when the latest beat was acknowledged, `sent_at` when that one was sent. `failing_since` is when the
+    first beat of an unbroken row of failures was sent, None while all is well; `hanging_since` the same of those that reached
+    the server: one that could not even be sent says nothing about commits. `pending_since` is when the one was sent that is
+    on its way, None while none is. `slowest_s` is how long the slowest beat that came through of late took.
+    While the primary is being changed no beats are sent, and all of this is unknown.
     """
 
     committed_at: float = NEVER
     sent_at: float = NEVER
     pending_since: float | None = None
     failing_since: float | None = None
+    hanging_since: float | None = None
     error: str = ""
     slowest_s: float = 0.0
 

@@ -98,9 +98,9 @@ def _remember(history: NodeHistory, before: Observation | None, seen: Observatio
     silent_since = answering_since = None
     if not seen.reach.alive:
         silent_since = asked_at if history.silent_since is None else history.silent_since
-    elif before is None or history.answering_since is None or asked_at - before.at > SLEPT_S:
+    elif seen.answered and (before is None or history.answering_since is None or asked_at - before.at > SLEPT_S):
         answering_since = asked_at
-    else:
+    elif seen.answered:
         answering_since = history.answering_since
     highest = history.highest_received
     if seen.facts is not None and seen.answered:

@@ -157,6 +157,13 @@ class Pulse(threading.Thread):
             if self._server is None:
                 self._server = self._connect(aim.node)
             server = self._server
+        began = self._clock()
+        try:
+            server.connect()
+        except ServerError as error:
+            self._failed(aim, began, error.message, sent=False)
+            return
+        with self._lock:
             sent_at = self._pending_since = self._clock()
         try:
             server.beat(pulse_row(aim.topology, self._beats.next(), self._timings), self._timings.pulse_deadline_s)
@@ -164,7 +171,7 @@ class Pulse(threading.Thread):
                 self._purged_at = sent_at
                 server.purge_outcomes(OUTCOME_AGE_S, OUTCOME_ROWS_MAX)
         except ServerError as error:
-            self._failed(aim, sent_at, error.message)
+            self._failed(aim, sent_at, error.message, sent=True)
         else:
             with self._lock:
                 if self._aim is not None and self._aim.node == aim.node:
@@ -174,14 +181,15 @@ class Pulse(threading.Thread):
                     self._health = PulseHealth(committed_at=now, sent_at=sent_at)
                     self._note_slow(now, now - began)
 
-    def _failed(self, aim: Aim, sent_at: float, why: str) -> None:
+    def _failed(self, aim: Aim, at: float, why: str, *, sent: bool) -> None:
         with self._lock:
             if self._aim is None or self._aim.node != aim.node:
                 return
             first = self._health.failing_since is None
-            since = sent_at if self._health.failing_since is None else self._health.failing_since
+            since = at if self._health.failing_since is None else self._health.failing_since
+            hanging = at if sent and self._health.hanging_since is None else self._health.hanging_since
             self._pending_since = None
-            self._health = replace(self._health, failing_since=since, error=why)
+            self._health = replace(self._health, failing_since=since, hanging_since=hanging, error=why)
         if first:
             self._board.ring()
 

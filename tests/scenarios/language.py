@@ -104,6 +104,7 @@ def view(scenario: Scenario, flavour: Flavour) -> ClusterView:
             sent_at=committed - 0.01,
             pending_since=late,
             failing_since=failing,
+            hanging_since=None if pulse_words.has("unsent") else failing,
             error="no commit" if failing else "",
             slowest_s=float(pulse_words.get("slowest", "0")),
         ),

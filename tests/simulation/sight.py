@@ -255,7 +255,7 @@ class Pulse:
         assert self._beat is not None
         network, sent_at = self.world.network, self._beat[0]
         if not server.alive and not server.zombie and network.both(self.owner, server.name):
-            self._failed(sent_at, "connection refused")
+            self._failed(sent_at, "connection refused", sent=False)
             return
         if server.frozen or server.zombie or not network.both(self.owner, server.name):
             return
@@ -265,9 +265,10 @@ class Pulse:
         elif not self.world.beat_waits(server):
             self._beat = (sent_at, server.commit(row))
 
-    def _failed(self, sent_at: int, why: str) -> None:
+    def _failed(self, sent_at: int, why: str, *, sent: bool = True) -> None:
         first = self.health.failing_since is None
         since = sent_at * QUANTUM_S if first else self.health.failing_since
-        self.health = replace(self.health, failing_since=since, error=why)
+        hanging = sent_at * QUANTUM_S if sent and self.health.hanging_since is None else self.health.hanging_since
+        self.health = replace(self.health, failing_since=since, hanging_since=hanging, error=why)
         self._beat = None
         self.sight.alarm = self.sight.alarm or first
