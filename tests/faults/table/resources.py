@@ -20,7 +20,7 @@ FEWEST_CONNECTIONS = 10
 """MariaDB does not allow fewer."""
 
 
-@fault("D15", "The primary has no connection left.", Expect.NONE, ci=True)
+@fault("D15", "The primary has no connection left.", Expect.NONE)
 def too_many_connections(scene: Scene) -> None:
     """First the watchdog keeps those that it has, then it loses them and is turned away like everybody else."""
     primary = scene.primary
