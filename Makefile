@@ -17,8 +17,10 @@ FAULT ?= all
 HOSTS ?=
 # How many random programs `make campaign-sessions` runs.
 SESSIONS ?= 1000
+# How many worlds `make sim` plays.
+SEEDS ?= 20000
 
-.PHONY: help demo test conformance check cover mutation fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
+.PHONY: help demo test conformance check cover mutation sim fuzz deps mysql docs clean campaign-failovers campaign-stale campaign-pool campaign-forks \
   campaign-sessions faults campaign-partitions campaign-noise
 
 help:  ## Show this list
@@ -65,6 +67,10 @@ cover:  ## Every branch of replclus/failover is reached by tests that need no se
 mutation:  ## Which changes of replclus/failover no test notices (15 min); the score is printed at the end
 	@tools/setup.sh dev
 	.venv/bin/python -m tools.mutation
+
+sim:  ## SEEDS=20000 simulated clusters in which everything breaks (SEEDS=1000000 for a night); prints what replays a violation
+	@tools/setup.sh dev
+	.venv/bin/python -m tests.simulation --seeds $(SEEDS)
 
 fuzz:  ## A million mutated statements through the classifier (INPUTS=1000000, SEED=1), and its growth with their length
 	@tools/setup.sh dev

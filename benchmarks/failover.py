@@ -175,8 +175,8 @@ def measure(kind: Kind, flavour: Flavour, runs: int, *, timeline: bool) -> Row:
                     made.run()
                 except AssertionError as error:
                     made.whole = False
-                    print(f"  run {len(row.outages_ms)}: {error}", flush=True)
-                    row.not_healed.append(f"run {len(row.outages_ms)}: {error}: {made.explain()}")
+                    row.not_healed.append(f"run {len(row.outages_ms) + 1}: {error}: {made.explain()}")
+                    print(f"  {row.not_healed[-1]}", flush=True)
                     break
     return row
 

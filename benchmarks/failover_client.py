@@ -61,7 +61,7 @@ def write_for_ever(cluster: str, first_id: int, history: Path, stop: list[int]) 
             if stop or os.getppid() != parent:
                 return
             due = max(due + 1 / RATE, time.monotonic())
-            time.sleep(due - time.monotonic() if due > time.monotonic() else 0)
+            time.sleep(max(0.0, due - time.monotonic()))
             began, outcome, error = time.monotonic(), "acknowledged", ""
             try:
                 cursor.execute("INSERT INTO writes (id) VALUES (%s)", (number,))

@@ -12,7 +12,7 @@ from pathlib import Path
 from machine import COMMAND, REPOSITORY
 
 from replclus.model.spec import Flavour
-from replclus.sandbox import create
+from replclus.sandbox import Sandbox, create
 from replclus.sandbox.options import first_start
 from tests.clusters import Cluster, WatchdogProcess, initialised
 from tests.faults.inject.launching import equip
@@ -46,8 +46,7 @@ class Kind(ABC):
         """All on this machine; the watchdog can kill servers, as on hosts that are its own."""
         sandbox = create(directory, flavour=flavour, replicas=self.replicas)
         try:
-            cluster = initialised(sandbox)
-            yield World(cluster, cluster.watchdog, str(sandbox.config))
+            yield _world(sandbox)
         finally:
             sandbox.destroy()
 
@@ -57,6 +56,11 @@ class Kind(ABC):
     def heal(self, cluster: Cluster, victim: str) -> None:
         """As the host's service manager would: start it again, its unacknowledged tail cut off first."""
         cluster.start(victim)
+
+
+def _world(sandbox: Sandbox) -> World:
+    cluster = initialised(sandbox)
+    return World(cluster, cluster.watchdog, str(sandbox.config))
 
 
 class Kill(Kind):
@@ -143,8 +147,7 @@ class Disk(Kind):
                 self._shims[place.name] = compile_shim(place.directory)
                 equip(place.directory, [self._shims[place.name].equipment()])
                 sandbox.process(place.name).start(options=first_start(flavour))
-            cluster = initialised(sandbox)
-            yield World(cluster, cluster.watchdog, str(sandbox.config))
+            yield _world(sandbox)
         finally:
             sandbox.destroy()
 

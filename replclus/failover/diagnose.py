@@ -204,6 +204,8 @@ def stalled_since(view: ClusterView) -> float | None:
     since = min((moment for moment in moments if moment is not None), default=None)
     if facts is None or not facts.writable or since is None or beat_lost(view) or commits_blocked(view):
         return None
+    if view.now - view.primary.at > SLEPT_TICKS * view.spec.timings.tick_s:
+        return None  # whether it answers now is not known
     present = [
         view.remembered(member.name).receiving_since
         for member, facts in view.serving_replicas()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from replclus.failover.diagnose import originated_by, process_gone
 from replclus.failover.view import ClusterView
-from replclus.model.gtid import GtidSet
+from replclus.model.gtid import GtidSet, MariadbGtidSet
 from replclus.model.observation import Facts, Reach
 from replclus.model.record import ClusterRecord, Member
 from replclus.model.spec import Durability
@@ -59,6 +59,7 @@ def blockers(view: ClusterView, old: str, *, fenced: bool) -> tuple[str, ...]:
     if view.record.durability is Durability.AVAILABLE:
         return ()
     reasons = []
+    told = _is_told_by(view, old)
     for name in sorted(view.record.ackers - {old}):
         facts = view.facts(name)
         if facts is None:
@@ -76,9 +77,32 @@ def blockers(view: ClusterView, old: str, *, fenced: bool) -> tuple[str, ...]:
                 f"{name} has less than it once had received and may have lost acknowledged writes:"
                 f" compare it with its relay logs, or run `replclus failover --force` to accept the loss"
             )
+        elif not told and (lost_relay_log(facts) or view.record.beat_to_see(name) is not None):
+            reasons.append(
+                f"{name} was restarted and may have lost what it had acknowledged and not applied:"
+                f" bring {old} back, or run `replclus failover --force` to accept the loss"
+            )
         elif not fenced and not revoked(facts):
             reasons.append(f"{old} is not fenced and {name} still receives from it")
     return tuple(reasons)
+
+
+def _is_told_by(view: ClusterView, old: str) -> bool:
+    """Is `old` back, closed, and has a replica all that it has? Then nothing that it acknowledged is missing."""
+    facts = view.facts(old)
+    if facts is None or facts.writable or view.stranger(facts):
+        return False
+    return any(other.received.contains(facts.received) for _, other in view.serving_replicas())
+
+
+def lost_relay_log(facts: Facts) -> bool:
+    """Does neither of its threads run, on MariaDB? Then it was restarted, and what it had not applied is lost when it starts.
+
+    Whom we detach keeps its applier running for that very reason, and an applier that broke holds what it has.
+    """
+    channel = facts.channel
+    stopped = channel is None or not (channel.receiver.running or channel.applier.running or channel.applier.errno)
+    return stopped and isinstance(facts.received, MariadbGtidSet)
 
 
 def removable_acker(view: ClusterView, name: str) -> bool:

@@ -30,7 +30,7 @@ from replclus.failover.decision import (
     WaitCaughtUp,
 )
 from replclus.failover.diagnose import process_gone
-from replclus.failover.durability import old_primary_fenced
+from replclus.failover.durability import lost_relay_log, old_primary_fenced
 from replclus.failover.view import ClusterView, Work
 from replclus.model.gtid import GtidSet
 from replclus.model.record import (
@@ -84,6 +84,7 @@ def promote(view: ClusterView, elected: Elected) -> Plan:
         record,
         primary=elected.name,
         ackers=frozenset(attachable(view, elected.name)),
+        doubtful=(),
         floor=str(elected.received),
         operation=replace(
             operation,
@@ -122,8 +123,13 @@ def _salvage(view: ClusterView, decided: ClusterRecord, old: str) -> tuple[Step,
 
 def complete(view: ClusterView, *, catch_up_from: str | None = None) -> Plan:
     """The record names the new primary already: finish what was begun."""
-    primary = view.record.primary
-    steps = (*_catch_up(view, primary, catch_up_from), *_carry_through(view, view.record))
+    record, primary = view.record, view.record.primary
+    # Who has come back meanwhile may be attached too, and then acknowledges: into the record first.
+    decided = replace(record, ackers=record.ackers | set(attachable(view, primary)))
+    entered: tuple[Step, ...] = ()
+    if decided.ackers != record.ackers:
+        entered = (Swap(decided, f"{', '.join(sorted(decided.ackers - record.ackers))} may acknowledge commits"),)
+    steps = (*entered, *_catch_up(view, primary, catch_up_from), *_carry_through(view, decided))
     return Plan(f"completing the promotion of {primary}", steps)
 
 
@@ -133,8 +139,13 @@ def reopen(view: ClusterView, reason: str) -> Plan:
     operation = Operation(
         kind=OperationKind.FAILOVER, phase=Phase.PROMOTE, old_primary=record.primary, reason=reason, fenced=True
     )
-    ackers = frozenset(attachable(view, record.primary))
-    reopened = replace(record, epoch=record.epoch + 1, operation=operation, ackers=ackers)
+    # Nobody was detached from it: who acknowledged before may still do so.
+    ackers = record.ackers | set(attachable(view, record.primary))
+    # Replicas that were restarted as well may have lost what they had acknowledged. The primary has it.
+    primary = view.facts(record.primary)
+    assert primary is not None
+    floor = str(primary.received)
+    reopened = replace(record, epoch=record.epoch + 1, operation=operation, ackers=ackers, doubtful=(), floor=floor)
     return Plan(
         f"reopening {record.primary}: {reason}",
         (Swap(reopened, f"{record.primary} goes on as primary"), *_carry_through(view, reopened)),
@@ -182,19 +193,40 @@ def answer(view: ClusterView, text: str, *, done: bool) -> Plan:
 
 
 def follow(view: ClusterView, member: Member) -> Plan:
-    """Attach `member` to the primary: into the ackers first, because from then on it may acknowledge."""
-    record = view.record
+    """Attach `member` to the primary: into the ackers first, because from then on it may acknowledge.
+
+    One that acknowledged before it was restarted may have lost some of that. It is doubtful, in the record as well, until it
+    has applied a beat that was sent after it was attached: then it has everything before.
+    """
+    record, facts = view.record, view.facts(member.name)
     steps: list[Step] = []
     if member.name not in record.ackers:
         steps.append(Swap(replace(record, ackers=record.ackers | {member.name}), f"{member.name} may acknowledge commits"))
+    elif facts is not None and lost_relay_log(facts):
+        doubted = record.without_doubt(member.name)
+        doubted = replace(doubted, doubtful=(*doubted.doubtful, (member.name, view.newest_beat)))
+        steps.append(Swap(doubted, f"{member.name} was restarted: it counts again when it has fetched what it may have lost"))
     steps.append(Follow(member.name, record.primary))
     return Plan(f"{member.name} follows {record.primary}", tuple(steps))
+
+
+def trust(view: ClusterView, name: str) -> Plan:
+    what = f"{name} has fetched again what it may have lost"
+    return Plan(what, (Swap(view.record.without_doubt(name), what),))
+
+
+def _without_acker(view: ClusterView, record: ClusterRecord, name: str) -> ClusterRecord:
+    """`record` without this acker. If it was the last one, only the primary has what was acknowledged so far: nobody who has
+    less than that may ever be elected after it."""
+    primary = view.facts(record.primary)
+    left = replace(record.without_doubt(name), ackers=record.ackers - {name})
+    return left if left.ackers or primary is None or name not in record.ackers else replace(left, floor=str(primary.received))
 
 
 def remove_acker(view: ClusterView, name: str) -> Plan:
     record = view.record
     what = f"{name} is away and no longer counts among those who acknowledge commits"
-    return Plan(what, (Swap(replace(record, ackers=record.ackers - {name}), what),))
+    return Plan(what, (Swap(_without_acker(view, record, name), what),))
 
 
 def close(view: ClusterView, name: str, reason: str) -> Plan:
@@ -204,7 +236,7 @@ def close(view: ClusterView, name: str, reason: str) -> Plan:
 def quarantine(view: ClusterView, member: Member, why: str) -> Plan:
     """Out of reads, out of elections, out of replication, until a person (or a rebuild) lets it back."""
     shut = replace(member, state=MemberState.QUARANTINED, why=why)
-    record = replace(view.record.with_member(shut), ackers=view.record.ackers - {member.name})
+    record = _without_acker(view, view.record.with_member(shut), member.name)
     return Plan(f"{member.name} is quarantined: {why}", (Swap(record, f"{member.name} quarantined: {why}"), Detach(member.name)))
 
 
@@ -229,9 +261,9 @@ def stop_acknowledging(name: str, reason: str) -> Plan:
 def begin_rebuild(view: ClusterView, member: Member, why: str) -> Plan:
     """Into the record first: it takes part in nothing from here on, whatever becomes of the rebuild."""
     rebuilding = replace(member, state=MemberState.REBUILDING, why=why)
-    record = view.record.with_member(rebuilding)
+    record = _without_acker(view, view.record.with_member(rebuilding), member.name)
     answer = f"{member.name} is being rebuilt: `replclus status` shows when it is back"
-    record = replace(record, ackers=record.ackers - {member.name}, request=_answered(record.request, done=True, answer=answer))
+    record = replace(record, request=_answered(record.request, done=True, answer=answer))
     return Plan(f"{member.name} is rebuilt: {why}", (Swap(record, f"{member.name} is rebuilt: {why}"), Detach(member.name)))
 
 

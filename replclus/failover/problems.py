@@ -283,6 +283,11 @@ def _acker_regressed(view: ClusterView) -> Iterator[Match]:
             yield name, f"{name} has less than it once had received"
 
 
+def _doubtful(view: ClusterView) -> Iterator[Match]:
+    for name, _ in view.record.doubtful:
+        yield name, f"{name} was restarted, and fetches again what it may have lost"
+
+
 def _down(view: ClusterView) -> Iterator[Match]:
     for member in view.record.replicas:
         seen = view.seen(member.name)
@@ -487,6 +492,13 @@ TABLE: tuple[Situation, ...] = (
         "A server's data is being replaced by a copy of the cluster's.",
         _rebuilding,
         remedies.go_on_rebuilding,
+    ),
+    Situation(
+        "AckerDoubtful",
+        Severity.WARNING,
+        "A replica that acknowledges was restarted; what it had not applied may be lost on it.",
+        _doubtful,
+        remedies.trust_again,
     ),
     Situation("ReplicaDown", Severity.WARNING, "A replica does not answer.", _down, remedies.forget_absent_acker),
     Situation(

@@ -128,10 +128,12 @@ def put_aside(view: ClusterView, node: str, why: str) -> Decision:
     only then does it leave the record's ackers."""
     facts, member = view.facts(node), view.record.member(node)
     others = view.record.ackers - {node}
-    if facts is not None and node in view.record.ackers and others and view.facts(view.record.primary) is not None:
+    if facts is not None and node in view.record.ackers and view.facts(view.record.primary) is not None:
+        if others and not others & set(diagnose.witnesses(view).feeding):
+            return Stay(f"{node} is put aside when another replica acknowledges: until then all writes would wait")
         if not revoked(facts):
             return Act(plan.stop_acknowledging(node, f"{node} is put aside: {why}"))
-        if view.pulse.sent_at <= view.seen(node).full_at:
+        if others and view.pulse.sent_at <= view.seen(node).full_at:
             return Stay(f"{node} is put aside when another replica has all that it acknowledged")
     return Act(plan.quarantine(view, member, why))
 
@@ -276,6 +278,14 @@ def restart_replication(view: ClusterView, node: str) -> Decision:
     if facts is not None and facts.channel is not None and facts.channel.receiver.running and facts.channel.applier.running:
         return Stay(f"{node} keeps trying by itself")
     return Act(plan.follow(view, view.record.member(node)))
+
+
+def trust_again(view: ClusterView, node: str) -> Decision:
+    """Count it again when it has applied a beat that was sent after it was attached."""
+    facts, wanted = view.facts(node), view.record.beat_to_see(node)
+    if facts is None or facts.pulse is None or wanted is None or facts.pulse.beat <= wanted:
+        return Stay(f"{node} is still fetching what it may have lost")
+    return Act(plan.trust(view, node))
 
 
 def free_senders(view: ClusterView, node: str) -> Decision:

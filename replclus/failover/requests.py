@@ -6,7 +6,7 @@ from typing import assert_never
 
 from replclus.failover import candidates, diagnose, plan
 from replclus.failover.decision import Act, Action, Decision, Swap, Wait
-from replclus.failover.durability import blockers
+from replclus.failover.durability import blockers, errant
 from replclus.failover.remedies import foreign, put_aside
 from replclus.failover.view import ClusterView, lag_ms
 from replclus.model.record import Member, MemberState, Request, RequestKind
@@ -202,13 +202,13 @@ def _unknown(view: ClusterView, request: Request) -> str:
 
 
 def serving(view: ClusterView, member: Member) -> bool:
-    """May applications be sent there? The primary always; a replica while it applies what the primary writes."""
+    """May applications be sent there? The primary always; a replica while it applies what the primary writes, and only that."""
     if member.name == view.record.primary:
         return True
     facts = view.facts(member.name)
     if facts is None or member.state is not MemberState.ACTIVE or not view.follows(facts, view.record.primary):
         return False
-    return facts.channel is not None and facts.channel.applier.running
+    return facts.channel is not None and facts.channel.applier.running and not errant(view, member, facts)
 
 
 def _rejoin(view: ClusterView, request: Request) -> Decision:

@@ -70,7 +70,8 @@ class Work:
 class ClusterView:
     """One moment of a cluster. `operation_since` is when this watchdog first saw the record's present operation.
 
-    `wall_s` is the time of day in seconds, for `record.failovers` only. `works` are the rebuilds in the background.
+    `wall_s` is the time of day in seconds, for `record.failovers` only. Every beat sent so far is `newest_beat` or less.
+    `works` are the rebuilds in the background.
     """
 
     spec: ClusterSpec
@@ -81,6 +82,7 @@ class ClusterView:
     history: Mapping[str, NodeHistory] = field(default_factory=dict)
     operation_since: float = NEVER
     wall_s: int = 0
+    newest_beat: int = 0
     works: Mapping[str, Work] = field(default_factory=dict)
 
     def seen(self, name: str) -> Observation:

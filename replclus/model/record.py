@@ -15,7 +15,7 @@ from replclus.model import plain
 from replclus.model.spec import Durability, Flavour
 
 FORMAT = 2
-"""Format 1 lacked `failovers` and `floor`."""
+"""Format 1 lacked `failovers`, `floor` and `doubtful`."""
 
 
 FAILOVERS_KEPT = 20
@@ -121,9 +121,10 @@ class ClusterRecord:
     `version` counts every change, `epoch` only changes of the primary. `ackers` are the replicas that may acknowledge a
     semi-synchronous commit: nobody outside it may, so an acker is added here before it is attached and removed only
     after what it acknowledged is known to be elsewhere too. `failovers` are the times of the newest failovers that nobody
-    asked for, in seconds of the wall clock, oldest first. `floor` is
-    what the primary had received when it was elected: until its replicas have caught up it may be the only holder of what
-    earlier primaries acknowledged, so nobody with less is ever elected after it.
+    asked for, in seconds of the wall clock, oldest first. `floor` is what the primary had received when it was elected: until
+    its replicas have caught up it may be the only holder of what earlier primaries acknowledged, so nobody with less is ever
+    elected after it. `doubtful` are ackers that may have lost what they had acknowledged, with the beat after which they have
+    fetched it again.
     """
 
     version: int
@@ -139,6 +140,7 @@ class ClusterRecord:
     request: Request | None = None
     paused: bool = False
     failovers: tuple[int, ...] = ()
+    doubtful: tuple[tuple[str, int], ...] = ()
     floor: str | None = None
 
     def member(self, name: str) -> Member:
@@ -147,6 +149,14 @@ class ClusterRecord:
             if member.name == name:
                 return member
         raise KeyError(name)
+
+    def beat_to_see(self, name: str) -> int | None:
+        """The beat after which `name` is no longer doubtful; None if it is not."""
+        return dict(self.doubtful).get(name)
+
+    def without_doubt(self, *names: str) -> ClusterRecord:
+        """Without the marks of these nodes."""
+        return replace(self, doubtful=tuple(mark for mark in self.doubtful if mark[0] not in names))
 
     @property
     def forming(self) -> bool:
@@ -165,7 +175,7 @@ class ClusterRecord:
 
     def to_json(self) -> str:
         doc = asdict(self)
-        doc["ackers"] = sorted(self.ackers)
+        doc["ackers"], doc["doubtful"] = sorted(self.ackers), dict(self.doubtful)
         return json.dumps({"format": FORMAT, **doc}, sort_keys=True)
 
     @staticmethod
@@ -186,6 +196,7 @@ class ClusterRecord:
 def _record(doc: plain.Doc) -> ClusterRecord:
     """Give the plain values of a JSON document their types back."""
     operation, request = doc["operation"], doc["request"]
+    marks = plain.table(doc["doubtful"]) if "doubtful" in doc else {}
     return ClusterRecord(
         version=plain.whole(doc, "version"),
         cluster_id=plain.text(doc, "cluster_id"),
@@ -200,6 +211,7 @@ def _record(doc: plain.Doc) -> ClusterRecord:
         request=None if request is None else _request(plain.table(request)),
         paused=plain.flag(doc, "paused"),
         failovers=plain.wholes(doc, "failovers") if "failovers" in doc else (),
+        doubtful=tuple((name, plain.whole(marks, name)) for name in marks),
         floor=plain.optional_text(doc, "floor") if "floor" in doc else None,
     )
 

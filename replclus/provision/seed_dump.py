@@ -21,8 +21,8 @@ from replclus.provision.settle import close, detach, settle
 from replclus.server.client_tools import Tool, find_tool, login, run
 from replclus.server.server import Server
 
-# The position stands in a comment before the first schema.
-_HEAD_BYTES_MAX = 1 << 20
+# The position stands in a comment: MySQL's program writes it first, MariaDB's, by version, first or last.
+_END_BYTES_MAX = 1 << 17
 _MARIADB_POSITION = re.compile(rb"SET GLOBAL gtid_slave_pos='([^']*)'")
 _MYSQL_POSITION = re.compile(rb"GTID_PURGED=\s*(?:/\*!80000 '\+'\*/)?\s*'\+?([^']*)'")
 _UNCHECKED = Statement("SET SESSION foreign_key_checks = 0")
@@ -55,31 +55,39 @@ def _drop_everything(server: Server) -> None:
 def _load(case: Case, server: Server, dumper: Path, client: Path, schemas: tuple[str, ...]) -> GtidSet:
     """Dump and load; the position of the copy. The client is an administrator of its own, who must be let in."""
     case.say(f"copying {', '.join(schemas)} from {case.donor.name} by dump …")
-    head = _Head(Meter(case.say, "loaded"))
+    ends = _Ends(Meter(case.say, "loaded"))
     for statement in server.dialect.admit_administrators():
         server.run(statement)
     try:
         with login(case.donor, case.admin) as donor_login, login(case.node, case.admin) as node_login:
             give: list[str | Path] = [dumper, donor_login, *_dump_options(case.flavour), "--databases", *schemas]
             take: list[str | Path] = [client, node_login, "--init-command=SET SESSION sql_log_bin=0"]
-            run([give, take], f"copying {case.donor.name} to {case.node.name}", case.bounds, tap=head)
+            run([give, take], f"copying {case.donor.name} to {case.node.name}", case.bounds, tap=ends)
     finally:
         if not case.bounds.stop.is_set():
             close(server)
-    return position_in(case.flavour, bytes(head.kept))
+    return position_in(case.flavour, ends.kept)
 
 
-class _Head:
-    """Keeps the beginning of what passes."""
+class _Ends:
+    """Keeps the beginning and the end of what passes."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self.kept = bytearray()
+        self._head = bytearray()
+        self._tail = bytearray()
 
     def __call__(self, chunk: bytes) -> None:
-        if len(self.kept) < _HEAD_BYTES_MAX:
-            self.kept += chunk[: _HEAD_BYTES_MAX - len(self.kept)]
+        if len(self._head) < _END_BYTES_MAX:
+            self._head += chunk[:_END_BYTES_MAX]
+        self._tail += chunk
+        if len(self._tail) > 2 * _END_BYTES_MAX:
+            del self._tail[:-_END_BYTES_MAX]
         self._meter(chunk)
+
+    @property
+    def kept(self) -> bytes:
+        return bytes(self._head + b"\n" + self._tail)
 
 
 def _dump_options(flavour: Flavour) -> tuple[str, ...]:
@@ -101,10 +109,10 @@ def _dump_options(flavour: Flavour) -> tuple[str, ...]:
             assert_never(never)
 
 
-def position_in(flavour: Flavour, head: bytes) -> GtidSet:
-    """The last transaction in a dump, from its first lines. HostError if they do not say."""
+def position_in(flavour: Flavour, text: bytes) -> GtidSet:
+    """The last transaction in a dump, from its first and last lines. HostError if they do not say."""
     pattern = _MARIADB_POSITION if flavour is Flavour.MARIADB else _MYSQL_POSITION
-    found = pattern.search(head)
+    found = pattern.search(text)
     if found is None:
         raise HostError("the dump does not say which transaction is its last")
     return parse_gtid_set(flavour, found[1].decode())

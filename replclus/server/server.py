@@ -84,8 +84,8 @@ class Server:
         """Look once. Failing to is an observation too: it keeps what was known.
 
         Light probes (`full=False`) read whether it is writable, and the pulse; after a new connection, or if nothing is
-        known, the probe is full all the same. A cut connection is retried at once, so that a process that died shows as
-        REFUSED.
+        known, the probe is full all the same. Where a server that takes writes answers only the light one, `full_at` stays what
+        it was. A cut connection is retried at once, so that a process that died shows as REFUSED.
         """
         for pause_s in AFTER_CUT_S:
             try:
@@ -107,13 +107,24 @@ class Server:
             current = line.open()
         except UnsupportedServer as error:
             raise Failure(Reach.FAILED, error.message) from None
-        if full or previous is None or previous.facts is None or current is not was:
+        known = None if previous is None else previous.facts
+        again = current is not was
+        if known is not None and again and replace(current.identity, cluster_id=known.identity.cluster_id) != known.identity:
+            known = None
+        small = None if known is None else observing.light(current.session, current.dialect, known)
+        if previous is not None and small is not None and not full and not again:
+            return Observation(node=self.node.name, at=line.clock(), reach=Reach.ANSWERED, facts=small, full_at=previous.full_at)
+        try:
             facts = observing.full(current.session, current.dialect, current.identity)
-            now = full_at = line.clock()
-        else:
-            facts = observing.light(current.session, current.dialect, previous.facts)
-            now, full_at = line.clock(), previous.full_at
-        return Observation(node=self.node.name, at=now, reach=Reach.ANSWERED, facts=facts, full_at=full_at)
+        except Failure as failure:
+            if previous is None or small is None or not small.writable or failure.reach is not Reach.TIMED_OUT:
+                raise
+            # A primary whose disk hangs answers small questions for ever, and some of the others never. It is not silent, it
+            # is stalled. Of a replica the answers that are missing are the ones that count.
+            line.drop()
+            return Observation(node=self.node.name, at=line.clock(), reach=Reach.ANSWERED, facts=small, full_at=previous.full_at)
+        now = line.clock()
+        return Observation(node=self.node.name, at=now, reach=Reach.ANSWERED, facts=facts, full_at=now)
 
     def _not_seen(self, previous: Observation | None, failure: Failure) -> Observation:
         # Whatever went wrong, the next probe starts from a new connection and learns anew whom it talks to.

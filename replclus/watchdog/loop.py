@@ -184,6 +184,7 @@ class Watchdog:
             history=history,
             operation_since=self._operation_since,
             wall_s=int(self._wall()),
+            newest_beat=self._beats.newest(),
             works=self._workers.works(member.name for member in record.members if member.state is MemberState.REBUILDING),
         )
 

@@ -33,6 +33,11 @@ class BeatClock:
                 self._zero_ms += behind_ms
             self._last = max(self._last, beat)
 
+    def newest(self) -> int:
+        """No beat given out so far is greater."""
+        with self._lock:
+            return self._last
+
     def next(self) -> int:
         with self._lock:
             self._last = max(self._last + 1, int(self._zero_ms + self._clock() * 1000))

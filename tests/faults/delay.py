@@ -1,7 +1,7 @@
 """A slow line: `python -m tests.faults.delay ONE OTHER` carries every frame between two interfaces, later than it came.
 
-Lines on standard input say how: `delay_s jitter_s duplicates in_order`, for example `0.2 0.1 0.0 1`. Ends when standard input
-does. The kernels of small machines often have no netem, which would do the same.
+Lines on standard input say how: `delay_s jitter_s duplicates in_order`, for example `0.2 0.1 0.0 1`. Each is repeated on standard
+output when it holds. Ends when standard input does. The kernels of small machines often have no netem, which would do the same.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class Line:
                 if not line:
                     return
                 self.manner = Manner.read(line)
+                sys.stdout.write(line)
+                sys.stdout.flush()
             for end in (0, 1):
                 if self._ends[end] in ready:
                     self._take(self._ends[end].recv(_FRAME_BYTES_MAX), 1 - end)

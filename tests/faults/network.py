@@ -87,6 +87,7 @@ class Network:
             _run("ip", "-n", own, "link", "set", "lo", "up")
 
     def destroy(self) -> None:
+        self.mend_all()
         for path in _NAMESPACES.glob(f"{self.prefix}-*"):
             _run("ip", "netns", "del", path.name)
 
@@ -144,11 +145,16 @@ class Network:
             _run("ip", "-n", hub, "link", "set", f"to-{name}", "nomaster")
             _run("ip", "-n", hub, "link", "set", f"end-{name}", "master", "br0", "up")
             command = [*self.inside("hub"), sys.executable, "-m", "tests.faults.delay", f"to-{name}", f"line-{name}"]
-            self._lines[name] = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, cwd=REPOSITORY)
-        line = self._lines[name].stdin
-        assert line is not None
-        line.write(manner.line())
-        line.flush()
+            self._lines[name] = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+            )
+        line = self._lines[name]
+        assert line.stdin is not None
+        assert line.stdout is not None
+        line.stdin.write(manner.line())
+        line.stdin.flush()
+        # From now on; until it has started, nothing is carried.
+        assert line.stdout.readline() == manner.line(), "the line cannot be carried"
 
     # ---- healing -----------------------------------------------------------------------------------------------------
 

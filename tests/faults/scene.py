@@ -192,11 +192,12 @@ class Scene:
     def heal(self, *, quarantine: bool) -> None:
         """Repairs, starts what is down, and waits until the cluster is whole and takes writes from everybody."""
         self.undo()
-        undone = time.monotonic()
+        undone, self.healed_at = time.monotonic(), 0
+        spared = set(self.names)
 
         def whole() -> bool:
             if time.monotonic() > undone + STUCK_S:
-                self._restart_stuck()
+                self._restart_stuck(spared)
             return self._whole(quarantine=quarantine)
 
         self._eventually(whole, "the cluster is whole again", 1.5 * PATIENCE_S)
@@ -216,10 +217,11 @@ class Scene:
         writable = [node.name for node in status.nodes if node.writable]
         return not problems and writable == [status.primary] and self.cluster.record.operation is None
 
-    def _restart_stuck(self) -> None:
-        """As an operator would whose watchdog cannot: SIGKILL and start. Once for each server, and it is told in the verdict."""
+    def _restart_stuck(self, spared: set[str]) -> None:
+        """As an operator would whose watchdog cannot: SIGKILL and start, once for each server. It is told in the verdict."""
         for name in self.replicas:
-            if name not in self.restarted and self.cluster.process(name).is_running() and self.cluster.writable(name):
+            if name in spared and self.cluster.process(name).is_running() and self.cluster.writable(name):
+                spared.remove(name)
                 self.restarted.append(name)
                 self.kill(name)
                 self.start(name)

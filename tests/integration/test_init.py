@@ -111,7 +111,7 @@ def test_accounts_are_for_exact_hosts_and_without_super(made: tuple[Sandbox, lis
     for server in servers(sandbox):
         rows = server.run("SELECT user, host FROM mysql.user WHERE user LIKE 'replclus%' OR user = 'app' ORDER BY 1, 2")
         every.append(rows)
-        assert {user for user, _ in rows} == {"replclus_repl", "replclus_watchdog", "app"}
+        assert {user for user, _ in rows} == {"replclus_repl", "replclus_watchdog", "replclus_lease", "app"}
         assert not any("%" in host or "_" in host for _, host in rows)
         powers = server.run(
             "SELECT grantee FROM information_schema.user_privileges WHERE privilege_type IN ('SUPER', 'CREATE USER', 'FILE')"

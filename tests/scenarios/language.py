@@ -38,6 +38,7 @@ from replclus.model.topology import PulseRow
 
 NOW = 1000.0
 WALL_S = 1_000_000
+BEAT_OF_MARKS = 5500
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def view(scenario: Scenario, flavour: Flavour) -> ClusterView:
         history={name: _history(name, words[name], flavour) for name in names},
         operation_since=NOW - 0.15,
         wall_s=WALL_S,
+        newest_beat=BEAT_OF_MARKS,
         works={name: work for name in names if (work := _work(words[name]))},
     )
 
@@ -132,8 +134,8 @@ def _render(action: Action) -> str:
             doing = f"{operation.kind.value}/{operation.phase.value}" if operation else "nothing in progress"
             ackers = ",".join(sorted(record.ackers)) or "nobody"
             states = "".join(f" {m.state.value}={m.name}" for m in record.members if m.state is not MemberState.ACTIVE)
-            paused = " paused" if record.paused else ""
-            return f"Swap epoch={record.epoch} primary={record.primary} ackers={ackers}{states}{paused} ({doing})"
+            marks = "".join(f" doubtful={name}" for name, _ in record.doubtful) + (" paused" if record.paused else "")
+            return f"Swap epoch={record.epoch} primary={record.primary} ackers={ackers}{states}{marks} ({doing})"
         case Follow(node, source) | WaitCaughtUp(node, source, _):
             return f"{type(action).__name__} {node} -> {source}"
         case Salvage(node, source, _):
@@ -189,6 +191,7 @@ def _record(words: _Words, names: list[str], nodes: dict[str, _Words], primary: 
         operation=_operation(words, primary, flavour),
         request=_request(words),
         paused=words.has("paused"),
+        doubtful=tuple((name, BEAT_OF_MARKS) for name in words.get("doubtful").split(",") if name),
         failovers=tuple(WALL_S - int(ago) for ago in words.get("failovers").split(",") if ago),
     )
 

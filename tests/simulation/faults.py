@@ -295,7 +295,7 @@ def _reset_by_hand(world: World, fault: Fault) -> End:
     for server in _servers(world, fault.who):
         if server.running and server.source is not None and not server.writable:
             if fault.number:
-                if server.source == world.record.primary:
+                if server.source == world.record.primary and server.receiver:
                     server.stop_receiver()
                     server.stop_applier()
                     server.start_receiver()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from replclus.failover import machine
-from replclus.failover.decision import Act, Decision, Fence, Plan, Promote, Swap, Together
+from replclus.failover.decision import Act, Decision, Fence, Plan, Promote, Refuse, Swap, Together
 from replclus.failover.invariants import (
     Violation,
     drained_before_promotion,
@@ -39,6 +39,7 @@ def check(world: World) -> None:
             one_writer(server.name for server in accepting)
         for server in accepting:
             nothing_acknowledged_is_missing(world, server)
+        nobody_else_acknowledges(world)
     primary = world.servers[world.record.primary]
     if primary.alive and primary.writable and not primary.opened_by_person and world.record.operation is None:
         nothing_acknowledged_is_missing(world, primary)
@@ -52,6 +53,14 @@ def could_acknowledge(world: World, server: Server) -> bool:
         return True
     name = server.name
     return any(o.source == name and o.receiver and o.alive and o.ack_on for o in world.servers.values() if o is not server)
+
+
+def nobody_else_acknowledges(world: World) -> None:
+    """Whoever is not an acker by the record is not asked when the primary is lost."""
+    record = world.record
+    for server in world.servers.values():
+        if server.acking and server.source == record.primary and server.name not in record.ackers:
+            raise Violation(f"{server.name} acknowledges commits of {record.primary}, and is no acker by the record")
 
 
 def nothing_acknowledged_is_missing(world: World, server: Server) -> None:
@@ -87,6 +96,8 @@ def plan_is_lawful(view: ClusterView, plan: Plan) -> None:
         for action in actions:
             if isinstance(action, Promote) and not record.member(action.node).admitted:
                 raise Violation(f"{action.node} is {record.member(action.node).state.value} and is promoted")
+            if isinstance(action, Promote) and action.node != record.primary:
+                raise Violation(f"{action.node} is promoted, and the record names {record.primary}")
             if isinstance(action, Fence) and action.node == record.primary and record.operation is None:
                 raise Violation(f"{action.node}, the primary, is fenced before anything was claimed")
 
@@ -170,6 +181,12 @@ def twins(world: World) -> int:
 
 
 # ---- when everything has healed --------------------------------------------------------------------------------------
+
+
+def explained(world: World) -> bool:
+    """A server that was made anew took with it what it had acknowledged: only a person may go on without it."""
+    refused = any(isinstance(dog.decision, Refuse) for dog in world.watchdogs.values())
+    return refused and any(world.servers[name].foreign_since is not None for name in world.record.ackers)
 
 
 def unsettled(world: World) -> str | None:

@@ -141,6 +141,29 @@ def replica_away(luck: random.Random) -> list[Fault]:
     return [first, last, *slow]
 
 
+def last_holder(luck: random.Random) -> list[Fault]:
+    """One replica falls behind, the other alone holds what was acknowledged, and goes too; then the primary."""
+    at = _when(luck, 6, 12)
+    gone = at + luck.randint(2, 8)
+    return [
+        Fault(at, luck.choice(("hang", "hang", "slow", "cut")), "replica:0", "primary", span=luck.choice((15, 30, 50))),
+        Fault(gone, luck.choice(("kill", "kill", "freeze")), "replica:1", span=luck.choice((2, 20, 50))),
+        Fault(gone + luck.choice((1, 2, 4, 12, 14, 18)), luck.choice(("kill", "kill", "freeze")), "primary", span=_span(luck)),
+    ]
+
+
+def relay_lost(luck: random.Random) -> list[Fault]:
+    """A replica starts anew with what it received and had not applied yet, and the primary goes before it is fetched again."""
+    at = _when(luck, 8, 20)
+    others = [Fault(at - 4, "hang", "replica:0", span=20)] if luck.random() < 0.6 else []
+    return [
+        Fault(at - luck.randint(1, 4), "slow", "replica:1", span=20),
+        *others,
+        Fault(at, "kill", "replica:1", span=luck.randint(1, 2), number=luck.randrange(2)),
+        Fault(at + luck.randint(1, 4), luck.choice(("kill", "kill", "freeze")), "primary", span=luck.choice((2, 10, 40))),
+    ]
+
+
 def ringed(luck: random.Random) -> list[Fault]:
     at = _when(luck)
     faults = [Fault(at, "ring", span=_span(luck), number=luck.randrange(5))]
@@ -212,6 +235,8 @@ PLOTS: tuple[Callable[[random.Random], list[Fault]], ...] = (
     flapping,
     replica_away,
     replica_away,
+    last_holder,
+    relay_lost,
     ringed,
     switchover,
     meddling,

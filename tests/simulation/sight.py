@@ -147,6 +147,10 @@ class Sight:
                     history = replace(history, fed_at=fed_at)
         elif history.silent_since is None:
             history = replace(history, silent_since=probe.asked_at * QUANTUM_S, answering_since=None)
+        channel = seen.facts.channel if seen.answered and seen.facts is not None else None
+        receives = channel is not None and channel.receiver.running
+        if receives != (history.receiving_since != NEVER):
+            history = replace(history, receiving_since=seen.at if receives else NEVER)
         self.history[seen.node] = history
 
     # ---- the board ---------------------------------------------------------------------------------------------------
@@ -175,6 +179,12 @@ class Sight:
 
     def note_success(self, name: str) -> None:
         self._backoff.pop(name, None)
+        self.history[name] = replace(self.history.get(name, NodeHistory()), not_before=NEVER)
+
+    def note_begun(self, name: str, quanta: int) -> None:
+        """A step is under way there; the next plan must not wait for it."""
+        until = (self.world.now + quanta) * QUANTUM_S
+        self.history[name] = replace(self.history.get(name, NodeHistory()), not_before=until)
 
 
 def was_fed(before: Observation | None, seen: Observation) -> bool:

@@ -14,7 +14,7 @@ from replclus.failover.decision import Act, Action, Decision, FreeSenders, Plan,
 from replclus.failover.view import NEVER, ClusterView, Work
 from replclus.model.record import ClusterRecord, MemberState, Phase
 from tests.simulation import laws
-from tests.simulation.clock import PROBE_QUANTA, QUANTUM_S, REBUILD_QUANTA
+from tests.simulation.clock import PROBE_QUANTA, QUANTUM_S, REBUILD_QUANTA, STEP_QUANTA
 from tests.simulation.hands import Failed, perform
 from tests.simulation.sight import Pulse, Sight
 
@@ -133,6 +133,7 @@ class Watchdog:
             history=self.sight.history,
             operation_since=self._operation_since,
             wall_s=self.world.now,
+            newest_beat=self.world.beat_number,
             works=self._works_of(record),
         )
 
@@ -239,6 +240,7 @@ class Watchdog:
             if self.world.lock_holder != self.name:
                 raise Failed("another process has taken over")
             self.world.tell(what)
+            self.sight.note_begun(action.node, STEP_QUANTA)
             yield from perform(self, action, record)
         except Failed as error:
             self.world.tell(f"{what} failed: {error}")

@@ -185,8 +185,13 @@ class World:
     def carry_out(self, server: Server, what: str, source: str) -> None:
         hands.statement(server, what, source, lossless=self.lossless)
 
+    @property
+    def beat_number(self) -> int:
+        """Milliseconds, as a BeatClock gives them out."""
+        return self.now * 100
+
     def beat_row(self, primary: str, epoch: int) -> PulseRow:
-        return PulseRow(beat=self.now * 100, epoch=epoch, primary=primary, routing_ttl_ms=TTL_QUANTA * 100, topology="")
+        return PulseRow(beat=self.beat_number, epoch=epoch, primary=primary, routing_ttl_ms=TTL_QUANTA * 100, topology="")
 
     def beat_waits(self, server: Server) -> bool:
         return bool(server.waiting & self.transactions.beat_bits) or any(row is not None for row in server.stuck)
@@ -291,6 +296,8 @@ class World:
                 self.ask(RequestKind.RESUME)
             self.step()
             why = laws.unsettled(self)
+            if why and laws.explained(self):
+                why = None
             rested = 0 if why else rested + 1
             if rested >= AT_REST_QUANTA:
                 return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replclus.failover import durability, invariants, machine, plan, remedies, status
+from replclus.failover import diagnose, durability, invariants, machine, plan, remedies, status
 from replclus.failover.decision import (
     Act,
     Follow,
@@ -217,6 +217,67 @@ def test_what_the_last_elected_had_is_what_its_successor_must_have() -> None:
 def test_nobody_is_judged_by_what_was_seen_before_a_sleep() -> None:
     view = moment("record", "n1 refused process=gone looked=9", "n2 answered follows=n1 cut received=90")
     assert machine.tick(view).why == "nobody has looked at n1 for too long"
+
+
+def on_mariadb(*given: str) -> ClusterView:
+    return language.view(language.Scenario("", given, "", 0), Flavour.MARIADB)
+
+
+def test_a_restarted_acker_of_mariadb_is_doubtful_until_it_has_seen_a_later_beat() -> None:
+    """What it had received and not applied is thrown away when its replication starts."""
+    restarted = "n2 answered received=100"
+    view = on_mariadb("record", "n1 answered writable received=100", restarted, "n3 answered follows=n1 received=100")
+    decision = machine.tick(view)
+    assert isinstance(decision, Act)
+    swap = decision.plan.steps[0]
+    assert isinstance(swap, Swap)
+    assert swap.record.doubtful == (("n2", language.BEAT_OF_MARKS),)
+    dead = on_mariadb("record", "n1 timed_out", restarted, "n3 answered follows=n1 cut received=100", "pulse failing")
+    assert "n2 was restarted" in machine.tick(dead).why
+    mysql = moment("record", "n1 timed_out", restarted, "n3 answered follows=n1 cut received=100", "pulse failing")
+    assert isinstance(machine.tick(mysql), Act)
+
+
+def test_a_restarted_acker_is_no_doubt_where_the_old_primary_tells_what_it_acknowledged() -> None:
+    record = "record"
+    closed = on_mariadb(record, "n1 answered received=99", "n2 answered follows=n1 received=100", "n3 answered received=99")
+    assert isinstance(machine.tick(closed), Act)
+    open_ = on_mariadb(
+        record, "n1 answered writable received=99", "n2 answered follows=n1 received=100", "n3 answered received=99"
+    )
+    assert durability.blockers(open_, "n1", fenced=True)
+
+
+def test_without_ackers_only_the_primary_has_what_was_acknowledged() -> None:
+    view = moment("record ackers=n2", "n1 answered writable received=100", "n2 answered follows=n1 received=90")
+    quarantined = plan.quarantine(view, view.record.member("n2"), "told so").steps[0]
+    assert isinstance(quarantined, Swap)
+    assert quarantined.record.floor == str(language.position(Flavour.MYSQL, "n1", 100))
+    two = moment("record", "n1 answered writable received=100", "n2 answered received=90", "n3 answered received=100")
+    kept = plan.quarantine(two, two.record.member("n2"), "told so").steps[0]
+    assert isinstance(kept, Swap)
+    assert kept.record.floor is None
+
+
+def test_what_a_primary_said_long_ago_is_no_stall() -> None:
+    view = moment(
+        "record", "n1 answered writable received=1 looked=0.9", "n2 answered follows=n1 received=1", "pulse failing since=9"
+    )
+    assert not diagnose.writes_stalled(view)
+
+
+def test_who_came_back_during_a_promotion_enters_the_record_before_it_acknowledges() -> None:
+    view = moment(
+        "record primary=n2 epoch=8 op=failover/promote old=n1 fenced ackers=nobody",
+        "n1 refused",
+        "n2 answered received=100",
+        "n3 answered received=100",
+    )
+    decision = machine.tick(view)
+    assert isinstance(decision, Act)
+    swap = decision.plan.steps[0]
+    assert isinstance(swap, Swap)
+    assert swap.record.ackers == {"n3"}
 
 
 def test_a_calm_cluster_stays() -> None:
