@@ -122,7 +122,6 @@ setup_lab() {
     local missing=()
     local PATH=$PATH:/usr/sbin:/sbin
     [[ -e /usr/include/stdlib.h ]] && command -v gcc >/dev/null || missing+=(gcc libc6-dev)
-    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime)
     command -v iptables-restore >/dev/null || missing+=(iptables)
     command -v ip >/dev/null || missing+=(iproute2)
     command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)

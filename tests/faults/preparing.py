@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.faults.inject.clocks import Clock, make_clock, remove_left_overs
+from tests.faults.inject.clocks import Clock, make_clock
 from tests.faults.inject.disks import Disk, data_disk, mounted
 from tests.faults.inject.launching import Equipment, equip
 from tests.faults.inject.shim import Shim, compile_shim
@@ -37,14 +37,7 @@ def shims_for(*names: str) -> Prepare:
 
 def clocks_for(*names: str) -> Prepare:
     """These servers have clocks that can be moved, and go right for the time being."""
-    equipping = _equipping(names, lambda directory: make_clock(directory).equipment())
-
-    def prepare(lab: Lab) -> None:
-        # When the servers are gone.
-        lab.belongings.callback(remove_left_overs)
-        equipping(lab)
-
-    return prepare
+    return _equipping(names, lambda directory: make_clock(directory).equipment())
 
 
 def small_temporary(name: str) -> Prepare:

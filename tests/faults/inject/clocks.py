@@ -1,7 +1,8 @@
-"""The wall clock that one process sees, moved while it runs by libfaketime. Its monotonic clock stays as it is."""
+"""The wall clock that one process sees, moved while it runs. Its monotonic clock stays as it is."""
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +10,15 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
+from tests.faults.inject.compiling import compile_library
 from tests.faults.inject.launching import Equipment
 
-_PLACES = ("/usr/lib", "/usr/local/lib")
-_SHARED = Path("/dev/shm")  # noqa: S108 - where the library puts it
+_LIBRARY = "clock.so"
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock of whoever is started with its equipment, controlled by a file in `directory`."""
+    """The clock of whoever is started with its equipment, compiled into `directory` and controlled by a file there."""
 
     directory: Path
 
@@ -26,18 +27,7 @@ class Clock:
         return self.directory / "clock.offset"
 
     def equipment(self) -> Equipment:
-        library = next((found for place in _PLACES for found in Path(place).rglob("libfaketimeMT.so.1")), None)
-        assert library is not None, "there is no libfaketimeMT.so.1 on this machine (apt-get install faketime)"
-        return Equipment(
-            library,
-            {
-                "FAKETIME_TIMESTAMP_FILE": str(self.control),
-                # The file is looked at whenever the time is asked for.
-                "FAKETIME_NO_CACHE": "1",
-                "DONT_FAKE_MONOTONIC": "1",
-                "NO_FAKE_STAT": "1",
-            },
-        )
+        return Equipment(self.directory / _LIBRARY, {"REPLCLUS_CLOCK": str(self.control)})
 
     def environment(self) -> dict[str, str]:
         """For a process that is not a server."""
@@ -45,10 +35,9 @@ class Clock:
         return {**item.environment, "LD_PRELOAD": str(item.preload)}
 
     def move(self, seconds: float) -> None:
-        """So many seconds off the machine's clock, from now on."""
-        new = self.control.with_suffix(".new")
-        new.write_text(f"{seconds:+.3f}\n")
-        new.replace(self.control)
+        """So many seconds off the machine's clock, from now on. The file stays the same: it is mapped into who uses it."""
+        with self.control.open("r+b") as control:
+            control.write(struct.pack("q", round(seconds * 1e9)))
 
     @contextmanager
     def moved(self, seconds: float) -> Iterator[None]:
@@ -79,17 +68,9 @@ class Clock:
             self.move(0)
 
 
-def remove_left_overs() -> None:
-    """A process that is killed leaves what libfaketime shares among processes behind, under its own number."""
-    for pattern in ("faketime_shm_*", "sem.faketime_sem_*"):
-        for left in _SHARED.glob(pattern):
-            if not Path("/proc", left.name.rpartition("_")[2]).exists():
-                left.unlink(missing_ok=True)
-
-
 def make_clock(directory: Path) -> Clock:
-    """One that goes right until it is moved."""
-    remove_left_overs()
+    """One that goes right until it is moved. `directory` must stay while somebody uses it."""
+    compile_library(Path(__file__).with_name("clock.c"), directory / _LIBRARY)
     clock = Clock(directory)
-    clock.move(0)
+    clock.control.write_bytes(struct.pack("q", 0))
     return clock

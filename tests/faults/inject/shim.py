@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from tests.faults.inject.compiling import compile_library
 from tests.faults.inject.launching import Equipment
 
 _SOURCE = Path(__file__).with_name("shim.c")
@@ -64,13 +63,5 @@ class Shim:
 
 def compile_shim(directory: Path) -> Shim:
     """Into `directory`, which must stay while servers use it."""
-    library = directory / _LIBRARY
-    built = subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(_SOURCE)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    assert built.returncode == 0, f"gcc cannot compile the shim (apt-get install gcc libc6-dev): {built.stderr}"
+    compile_library(_SOURCE, directory / _LIBRARY)
     return Shim(directory)
