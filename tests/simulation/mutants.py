@@ -225,10 +225,6 @@ def _rash_switchover(view: ClusterView, operation: Operation) -> Decision:
             return Act(plan.abandon(view, "; ".join(reasons), reopen_old=True))
 
 
-def _without_floor(view: ClusterView, elected: Elected) -> Plan:
-    return _swapping(_promote(view, elected), lambda record: replace(record, floor=None))
-
-
 def _leave_open(view: ClusterView, node: str) -> Decision:
     return Stay(f"{node} stays as it is")
 
@@ -261,7 +257,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("silence alone is not death", row_found_by("PrimaryDead", _silence_is_death)),
     Mutant("a closed primary is reopened only if nobody has more", instead_of(remedies.reopen, _reopen_at_once)),
     Mutant("what a lost predecessor was elected with must not be missing", instead_of(durability.missing_from, _nothing)),
-    Mutant("and is remembered when the promotion is complete", instead_of(plan.promote, _without_floor)),
     Mutant("a paused watchdog does nothing", instead_of(machine.tick, _unpaused)),
     Mutant("a quarantined server is no candidate", method(ClusterView, "serving_replicas", _all_serving)),
     Mutant("a server of another cluster is no candidate and never attached", method(ClusterView, "stranger", _never)),
