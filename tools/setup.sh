@@ -1,13 +1,8 @@
 #!/bin/bash
 # Installs what is named and missing: ops (the replclus command, in .venv/), dev (that and the tools for tests and checks),
-<<<<<<< HEAD
-# mariadb, mysql (database servers), mariadb-tools (what rebuilding a MariaDB server takes; MySQL's come with its server). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second
-# when everything is there. No service is ever started: only packages with the bare server programs are installed.
-=======
-# mariadb, mysql (database servers), lab (what the fault lab breaks networks, disks and clocks with). For Debian 12 and 13,
-# Ubuntu 22.04 and 24.04; as root, or with sudo. Ends within a second when everything is there. No service is ever started: only
-# packages with the bare server programs are installed.
->>>>>>> h-lab
+# mariadb, mysql (database servers), mariadb-tools (what rebuilding a MariaDB server takes; MySQL's come with its server), lab
+# (what the fault lab breaks networks, disks and clocks with). For Debian 12 and 13, Ubuntu 22.04 and 24.04; as root, or with
+# sudo. Ends within a second when everything is there. No service is ever started: only packages with bare programs are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -132,13 +127,8 @@ for part in "$@"; do
     case $part in
         ops) setup_python ops ;;
         dev) setup_python ops,dev ;;
-<<<<<<< HEAD
-        mariadb | mysql) "setup_$part" ;;
-        mariadb-tools) setup_mariadb_tools ;;
-        *) echo "setup: '$part' is not one of ops, dev, mariadb, mariadb-tools, mysql" >&2; exit 2 ;;
-=======
         mariadb | mysql | lab) "setup_$part" ;;
-        *) echo "setup: '$part' is not one of ops, dev, mariadb, mysql, lab" >&2; exit 2 ;;
->>>>>>> h-lab
+        mariadb-tools) setup_mariadb_tools ;;
+        *) echo "setup: '$part' is not one of ops, dev, mariadb, mariadb-tools, mysql, lab" >&2; exit 2 ;;
     esac
 done
