@@ -39,6 +39,8 @@ class Problem:
 
 
 LAGGING_MS = 5000
+NO_PLACE_TO_GO_ON = frozenset({1236, 13114})
+"""ER_MASTER_FATAL_ERROR_READING_BINLOG, and its number in the error log of MySQL 8.0 and later."""
 
 Match = tuple[str | None, str]
 """The node that a situation was found on, and the details that complete its sentence."""
@@ -226,11 +228,22 @@ def _is_detached(view: ClusterView, member: Member, facts: Facts) -> str | None:
     return f"replicates from {facts.channel.source_host}:{facts.channel.source_port}, not from {view.record.primary}"
 
 
+def _is_left_behind(view: ClusterView, member: Member, facts: Facts) -> str | None:
+    """The source said that it does not have the place to go on from: purged, or never had."""
+    if not member.admitted or not view.follows(facts, view.record.primary) or facts.channel is None:
+        return None
+    receiver = facts.channel.receiver
+    if receiver.running or receiver.errno not in NO_PLACE_TO_GO_ON or not view.primary.answered:
+        return None
+    return f"needs what {view.record.primary} does not have any more (error {receiver.errno}: {receiver.error})"
+
+
 def _receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
     if not member.admitted or not view.follows(facts, view.record.primary) or facts.channel is None:
         return None
-    if facts.channel.applier.errno or _has_errant(view, member, facts) or _has_anothers_id(view, member, facts):
-        return None  # it is being put aside
+    put_aside = (_has_errant, _has_anothers_id, _is_left_behind)
+    if facts.channel.applier.errno or any(found(view, member, facts) for found in put_aside):
+        return None  # one of those rows deals with it
     receiver = facts.channel.receiver
     if not receiver.running:
         return f"has stopped receiving{f' (error {receiver.errno}: {receiver.error})' if receiver.errno else ''}"
@@ -457,6 +470,13 @@ TABLE: tuple[Situation, ...] = (
         "A replica cannot apply a transaction. Errors are never skipped.",
         _each_replica(_applier_broken),
         remedies.quarantine_broken,
+    ),
+    Situation(
+        "ReplicaLeftBehind",
+        Severity.CRITICAL,
+        "A replica needs transactions that the primary's binary log no longer has.",
+        _each_replica(_is_left_behind),
+        remedies.quarantine_left_behind,
     ),
     Situation(
         "ReplicaIoStopped",

@@ -148,8 +148,11 @@ def quarantine_errant(view: ClusterView, node: str) -> Decision:
 
 
 def _diverged(view: ClusterView, member: Member, extra: GtidSet) -> Decision:
+    return _cannot_follow(view, member, f"it has transactions that {view.record.primary} has not: {extra}")
+
+
+def _cannot_follow(view: ClusterView, member: Member, why: str) -> Decision:
     """By the policy of the configuration."""
-    why = f"it has transactions that {view.record.primary} has not: {extra}"
     aside = put_aside(view, member.name, why)
     if view.spec.on_divergence is OnDivergence.QUARANTINE or not _is_quarantine(aside):
         return aside
@@ -171,6 +174,15 @@ def quarantine_broken(view: ClusterView, node: str) -> Decision:
         return Stay(f"nobody but {node} acknowledges commits, and it still does: rebuild it when another replica is there")
     applier = facts.channel.applier
     return put_aside(view, node, f"it cannot apply a transaction (error {applier.errno}: {applier.error})")
+
+
+def quarantine_left_behind(view: ClusterView, node: str) -> Decision:
+    """Put it aside, or rebuild it where the configuration says so: nothing else brings it back."""
+    facts = view.facts(node)
+    assert facts is not None and facts.channel is not None
+    receiver = facts.channel.receiver
+    why = f"{view.record.primary} cannot give it what it needs next (error {receiver.errno}: {receiver.error})"
+    return _cannot_follow(view, view.record.member(node), why)
 
 
 def quarantine_foreign(view: ClusterView, node: str) -> Decision:
