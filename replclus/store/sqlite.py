@@ -24,7 +24,7 @@ from replclus.store import files
 from replclus.store.lock import FileLock
 from replclus.store.protocol import JournalEntry
 
-BUSY_TIMEOUT_S = 2.0
+BUSY_TIMEOUT_S = 5.0
 JOURNAL_ROWS_MAX = 10_000
 ASIDE_MAX = 1000
 
