@@ -16,10 +16,11 @@ scenario is read for both families. `pytest tests/scenarios --rewrite` writes th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from replclus.failover.decision import Act, Action, Decision, Follow, Salvage, Seed, Swap, Together, WaitCaughtUp
+from replclus.failover.decision import Act, Action, Decision, Follow, Salvage, Seed, Swap, Together, Wait, WaitCaughtUp
 from replclus.failover.view import ClusterView, NodeHistory, PulseHealth, Work
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Applier, Channel, Facts, Identity, Observation, Reach, Receiver, SemiSync, Version
@@ -38,6 +39,7 @@ from replclus.model.topology import PulseRow
 
 NOW = 1000.0
 WALL_S = 1_000_000
+DETAIL = "      "
 BEAT_OF_MARKS = 5500
 
 
@@ -117,7 +119,10 @@ def view(scenario: Scenario, flavour: Flavour) -> ClusterView:
 
 
 def render(decision: Decision) -> str:
+    """The sentence, the steps, and indented below a step what it says; the latter holds positions, in a family's own words."""
     lines = [f"{decision.verdict}: {decision.why}"]
+    if isinstance(decision, Wait) and decision.reread:
+        lines.append(f"  asking {', '.join(decision.reread)}")
     if isinstance(decision, Act):
         for step in decision.plan.steps:
             if isinstance(step, Together):
@@ -125,7 +130,37 @@ def render(decision: Decision) -> str:
                 lines.append(f"  together, {step.enough} are enough: {inner}")
             else:
                 lines.append(f"  {_render(step)}")
+            if isinstance(step, Swap):
+                lines.extend(f"{DETAIL}{detail}" for detail in _details(step))
     return "\n".join(lines)
+
+
+def steps_of(text: str) -> list[str]:
+    """The steps alone: the same for both families."""
+    return [line for line in text.splitlines()[1:] if not line.startswith(DETAIL)]
+
+
+def _details(step: Swap) -> Iterator[str]:
+    record = step.record
+    operation, request = record.operation, record.request
+    yield f"because {step.what}"
+    if operation is not None:
+        extra = (
+            f" from {operation.old_primary}, {operation.reason}",
+            f", wanted {operation.wanted}" if operation.wanted else "",
+            ", fenced" if operation.fenced else "",
+            f", with {operation.position}" if operation.position else "",
+        )
+        yield f"{operation.kind.value}{''.join(extra)}"
+    if record.floor is not None:
+        yield f"nobody with less than {record.floor} is elected"
+    if record.failovers:
+        yield f"failovers {', '.join(f'{WALL_S - at} s ago' for at in record.failovers)}"
+    for member in record.members:
+        if member.why:
+            yield f"{member.name}: {member.why}"
+    if request is not None and request.done is not None:
+        yield f"answer: {'done' if request.done else 'refused'}, {request.answer}"
 
 
 def _render(action: Action) -> str:

@@ -280,5 +280,83 @@ def test_who_came_back_during_a_promotion_enters_the_record_before_it_acknowledg
     assert swap.record.ackers == {"n3"}
 
 
+def test_the_whole_status_of_a_cluster_in_trouble() -> None:
+    """As `status --json` prints it; contract.md has the keys that others read."""
+    view = on_mariadb(
+        "record ackers=n2,n4",
+        "n1 answered writable received=100 beat=5000",
+        "n2 answered follows=n1 received=99 beat=4990",
+        "n3 answered received=90 state=quarantined follows=n9",
+        "n4 timed_out",
+    )
+    document = status.status(view).to_dict()
+    assert document.pop("problems") == [
+        {"code": "ReplicaDown", "sentence": "n4 does not answer (timed out)", "node": "n4"},
+        {"code": "Quarantined", "sentence": "n3 is quarantined: it diverged", "node": "n3"},
+    ]
+    assert document.pop("if_primary_failed_now")["verdict"] == "refuse"
+    nodes = document.pop("nodes")
+    assert document == {
+        "cluster": "shop",
+        "cluster_id": "c1",
+        "epoch": 7,
+        "primary": "n1",
+        "durability": "lossless",
+    }
+    common = {"port": 3306, "lease_armed": None}
+    assert nodes == [
+        {
+            **common,
+            "name": "n1",
+            "host": "198.18.0.1",
+            "role": "primary",
+            "writable": True,
+            "source": None,
+            "lag_ms": 0,
+            "position": "0-1-100",
+            "problems": [],
+        },
+        {
+            **common,
+            "name": "n2",
+            "host": "198.18.0.2",
+            "role": "replica",
+            "writable": False,
+            "source": "n1",
+            "lag_ms": 10,
+            "position": "0-1-99",
+            "problems": [],
+        },
+        {
+            **common,
+            "name": "n3",
+            "host": "198.18.0.3",
+            "role": "quarantined",
+            "writable": False,
+            "source": "198.18.0.9:3306",
+            "lag_ms": 0,
+            "position": "0-1-90",
+            "problems": [{"code": "Quarantined", "sentence": "n3 is quarantined: it diverged", "node": "n3"}],
+        },
+        {
+            **common,
+            "name": "n4",
+            "host": "198.18.0.4",
+            "role": "down",
+            "writable": False,
+            "source": None,
+            "lag_ms": None,
+            "position": "",
+            "problems": [{"code": "ReplicaDown", "sentence": "n4 does not answer (timed out)", "node": "n4"}],
+        },
+    ]
+    assert [(node.name, node.serving, node.weight) for node in status.routing_map(view).nodes] == [
+        ("n1", True, 1),
+        ("n2", True, 1),
+        ("n3", False, 1),
+        ("n4", False, 1),
+    ]
+
+
 def test_a_calm_cluster_stays() -> None:
     assert not isinstance(machine.tick(moment()), Act)
