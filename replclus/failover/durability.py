@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from replclus.failover.diagnose import originated_by, process_gone
 from replclus.failover.view import ClusterView
-from replclus.model.gtid import GtidSet, MariadbGtidSet
+from replclus.model.gtid import GtidSet
 from replclus.model.observation import Facts, Reach
 from replclus.model.record import ClusterRecord, Member
 from replclus.model.spec import Durability
@@ -72,7 +72,7 @@ def blockers(view: ClusterView, old: str, *, fenced: bool) -> tuple[str, ...]:
             reasons.append(
                 f"{name} held acknowledged writes, and is another server now: it does not carry this cluster's identity"
             )
-        elif regressed(view, name):
+        elif not told and regressed(view, name):
             reasons.append(
                 f"{name} has less than it once had received and may have lost acknowledged writes:"
                 f" compare it with its relay logs, or run `replclus failover --force` to accept the loss"
@@ -96,13 +96,14 @@ def _is_told_by(view: ClusterView, old: str) -> bool:
 
 
 def lost_relay_log(facts: Facts) -> bool:
-    """Does neither of its threads run, on MariaDB? Then it was restarted, and what it had not applied is lost when it starts.
+    """Does neither of its threads run? Then it was restarted, and may have lost what it had acknowledged and not applied.
 
-    Whom we detach keeps its applier running for that very reason, and an applier that broke holds what it has.
+    MariaDB throws that away when replication starts. MySQL keeps it, but its relay log is not synced at each commit, so a
+    machine that lost its power has lost the end of it. Whom we detach keeps its applier running, and an applier that broke
+    holds what it has.
     """
     channel = facts.channel
-    stopped = channel is None or not (channel.receiver.running or channel.applier.running or channel.applier.errno)
-    return stopped and isinstance(facts.received, MariadbGtidSet)
+    return channel is None or not (channel.receiver.running or channel.applier.running or channel.applier.errno)
 
 
 def removable_acker(view: ClusterView, name: str) -> bool:

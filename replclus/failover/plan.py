@@ -204,7 +204,7 @@ def follow(view: ClusterView, member: Member) -> Plan:
         steps.append(Swap(replace(record, ackers=record.ackers | {member.name}), f"{member.name} may acknowledge commits"))
     elif facts is not None and lost_relay_log(facts):
         doubted = record.without_doubt(member.name)
-        doubted = replace(doubted, doubtful=(*doubted.doubtful, (member.name, view.newest_beat)))
+        doubted = replace(doubted, doubtful=tuple(sorted((*doubted.doubtful, (member.name, view.newest_beat)))))
         steps.append(Swap(doubted, f"{member.name} was restarted: it counts again when it has fetched what it may have lost"))
     steps.append(Follow(member.name, record.primary))
     return Plan(f"{member.name} follows {record.primary}", tuple(steps))
@@ -216,11 +216,11 @@ def trust(view: ClusterView, name: str) -> Plan:
 
 
 def _without_acker(view: ClusterView, record: ClusterRecord, name: str) -> ClusterRecord:
-    """`record` without this acker. If it was the last one, only the primary has what was acknowledged so far: nobody who has
-    less than that may ever be elected after it."""
+    """`record` without this acker. What it acknowledged may for now be on it and on the primary alone: nobody who has less than
+    the primary may ever be elected after it."""
     primary = view.facts(record.primary)
     left = replace(record.without_doubt(name), ackers=record.ackers - {name})
-    return left if left.ackers or primary is None or name not in record.ackers else replace(left, floor=str(primary.received))
+    return left if primary is None or name not in record.ackers else replace(left, floor=str(primary.received))
 
 
 def remove_acker(view: ClusterView, name: str) -> Plan:

@@ -129,11 +129,12 @@ def put_aside(view: ClusterView, node: str, why: str) -> Decision:
     facts, member = view.facts(node), view.record.member(node)
     others = view.record.ackers - {node}
     if facts is not None and node in view.record.ackers and view.facts(view.record.primary) is not None:
-        if others and not others & set(diagnose.witnesses(view).feeding):
+        fed = others & set(diagnose.witnesses(view).feeding)
+        if others and not fed and not revoked(facts):
             return Stay(f"{node} is put aside when another replica acknowledges: until then all writes would wait")
         if not revoked(facts):
             return Act(plan.stop_acknowledging(node, f"{node} is put aside: {why}"))
-        if others and view.pulse.sent_at <= view.seen(node).full_at:
+        if fed and view.pulse.sent_at <= view.seen(node).full_at:
             return Stay(f"{node} is put aside when another replica has all that it acknowledged")
     return Act(plan.quarantine(view, member, why))
 
@@ -242,6 +243,9 @@ def go_on_rebuilding(view: ClusterView, node: str) -> Decision:
     if not work.ended:
         return Stay(f"{node} is being rebuilt: {work.what}")
     if work.ok:
+        back = view.facts(node)
+        if back is None or view.stranger(back):
+            return Stay(f"{node} is rebuilt, and counts again when it has been seen as it is now")
         return Act(plan.end_rebuild(view, member, work))
     return Act(plan.quarantine(view, member, f"its rebuild failed: {work.what}"))
 

@@ -114,6 +114,8 @@ def _failover(view: ClusterView, request: Request) -> Decision:
     facts = view.facts(old)
     if facts is not None and facts.writable and not diagnose.writes_stalled(view) and not request.force:
         return _no(view, f"{old} is healthy: use `replclus switchover`, or --force to kill it")
+    if diagnose.only_we_cannot_see_it(view) and not request.force:
+        return _no(view, f"{old} does not answer us, but its replicas are fed by it: repair the path to it, or use --force")
     # The claim fences it, or detaches everyone from it.
     against = () if request.force else blockers(view, old, fenced=True)
     if against:
@@ -217,6 +219,8 @@ def _rejoin(view: ClusterView, request: Request) -> Decision:
         return _no(view, _unknown(view, request))
     if member.name == view.record.primary:
         return _no(view, f"{member.name} is the primary")
+    if member.state is MemberState.REBUILDING:
+        return _no(view, f"{member.name} is being rebuilt: it comes back by itself when that has ended")
     if view.facts(member.name) is None:
         seen = view.seen(member.name)
         return _no(view, f"{member.name} does not answer ({seen.error or seen.reach.value}): start it first")

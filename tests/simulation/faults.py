@@ -291,15 +291,20 @@ def _break_applier(world: World, fault: Fault) -> End:
 
 
 def _reset_by_hand(world: World, fault: Fault) -> End:
-    """RESET SLAVE ALL; `number` 1: STOP SLAVE and START SLAVE, which loses a MariaDB server's relay logs."""
+    """RESET SLAVE ALL; `number` 1: STOP SLAVE and START SLAVE, which loses a MariaDB server's relay logs.
+
+    Between two looks nobody can see the latter. What a person throws away like that is not promised any more.
+    """
     for server in _servers(world, fault.who):
         if server.running and server.source is not None and not server.writable:
             if fault.number:
                 if server.source == world.record.primary and server.receiver:
+                    had = server.everything
                     server.stop_receiver()
                     server.stop_applier()
                     server.start_receiver()
                     server.start_applier()
+                    world.acknowledged &= ~(had & ~server.everything)
             else:
                 server.change_source(None)
     return None

@@ -128,7 +128,7 @@ def _one_primary_per_epoch(world: World, record: ClusterRecord) -> None:
 
 def _quarantined_for_a_reason(world: World, record: ClusterRecord, name: str) -> None:
     server, primary = world.servers[name], world.servers[record.primary]
-    if server.foreign_since is not None:
+    if server.foreign_since is not None or "cannot apply" in record.member(name).why:
         return
     if name != primary.name and not server.everything & ~primary.everything and not world.broken(server):
         raise Violation(f"{name} is quarantined, and {primary.name} has all that it has")
@@ -184,9 +184,16 @@ def twins(world: World) -> int:
 
 
 def explained(world: World) -> bool:
-    """A server that was made anew took with it what it had acknowledged: only a person may go on without it."""
-    refused = any(isinstance(dog.decision, Refuse) for dog in world.watchdogs.values())
-    return refused and any(world.servers[name].foreign_since is not None for name in world.record.ackers)
+    """A server that was made anew took with it what it had acknowledged, and one that a person wrote to is no candidate: while
+    the primary is lost, only a person may go on without them. The refusal says so."""
+    refusals = [dog.decision.why for dog in world.watchdogs.values() if isinstance(dog.decision, Refuse)]
+    if any("was elected and lacks" in why for why in refusals):
+        return True  # Two servers failed one after the other: docs/decisions/0019.
+    refused = bool(refusals)
+    servers = world.servers.values()
+    return refused and any(
+        server.foreign_since is not None or server.everything & world.transactions.errant for server in servers
+    )
 
 
 def unsettled(world: World) -> str | None:

@@ -223,8 +223,8 @@ def on_mariadb(*given: str) -> ClusterView:
     return language.view(language.Scenario("", given, "", 0), Flavour.MARIADB)
 
 
-def test_a_restarted_acker_of_mariadb_is_doubtful_until_it_has_seen_a_later_beat() -> None:
-    """What it had received and not applied is thrown away when its replication starts."""
+def test_a_restarted_acker_is_doubtful_until_it_has_seen_a_later_beat() -> None:
+    """What it had received and not applied may be lost: MariaDB throws it away, MySQL's relay log is not synced."""
     restarted = "n2 answered received=100"
     view = on_mariadb("record", "n1 answered writable received=100", restarted, "n3 answered follows=n1 received=100")
     decision = machine.tick(view)
@@ -234,8 +234,6 @@ def test_a_restarted_acker_of_mariadb_is_doubtful_until_it_has_seen_a_later_beat
     assert swap.record.doubtful == (("n2", language.BEAT_OF_MARKS),)
     dead = on_mariadb("record", "n1 timed_out", restarted, "n3 answered follows=n1 cut received=100", "pulse failing")
     assert "n2 was restarted" in machine.tick(dead).why
-    mysql = moment("record", "n1 timed_out", restarted, "n3 answered follows=n1 cut received=100", "pulse failing")
-    assert isinstance(machine.tick(mysql), Act)
 
 
 def test_a_restarted_acker_is_no_doubt_where_the_old_primary_tells_what_it_acknowledged() -> None:
@@ -253,8 +251,8 @@ def test_without_ackers_only_the_primary_has_what_was_acknowledged() -> None:
     quarantined = plan.quarantine(view, view.record.member("n2"), "told so").steps[0]
     assert isinstance(quarantined, Swap)
     assert quarantined.record.floor == str(language.position(Flavour.MYSQL, "n1", 100))
-    two = moment("record", "n1 answered writable received=100", "n2 answered received=90", "n3 answered received=100")
-    kept = plan.quarantine(two, two.record.member("n2"), "told so").steps[0]
+    stranger = moment("record ackers=nobody", "n1 answered writable received=100", "n2 answered received=90")
+    kept = plan.quarantine(stranger, stranger.record.member("n2"), "told so").steps[0]
     assert isinstance(kept, Swap)
     assert kept.record.floor is None
 
