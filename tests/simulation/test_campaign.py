@@ -19,10 +19,10 @@ PROCESSES = min(2, os.cpu_count() or 1)
 
 KNOWN = {
     16437: "a false failover: the watchdog's path is cut twice for less than a second while the only replica's answers are late",
-    17512: "a person stops a MariaDB replica before it has applied everything, its source dies: it is not attached to the new one",
-    19639: "a false failover: the watchdog's path and the replicas' are cut in turn, and for a moment nobody is seen to be fed",
+    17512: "a person stops a MariaDB replica before it has applied all, its source dies: it is not attached to the new one",
+    19639: "a person switches semi-sync off, and the primary is cut off from everybody: it is alone, and another is elected",
 }
-"""Worlds that break a law of availability, not yet mended. No acknowledged write is lost in them, and nobody else accepts one."""
+"""Worlds that break a law, not yet mended. None loses an acknowledged write; in the last a person took the protection away."""
 
 
 @pytest.mark.slow
