@@ -10,7 +10,7 @@ import pytest
 
 from replclus.model.spec import Flavour
 from tests.faults.catalogue import Fault, load_table
-from tests.faults.network import why_not
+from tests.faults.network import needed
 from tests.faults.run import Labs
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -31,8 +31,7 @@ def _chosen() -> list[pytest.ParameterSet]:
 
 @pytest.fixture(scope="module")
 def labs(server_root: Path) -> Iterator[Labs]:
-    if reason := why_not():
-        pytest.skip(reason)
+    needed()
     made = Labs(server_root)
     yield made
     made.destroy()

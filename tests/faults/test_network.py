@@ -10,7 +10,7 @@ import pytest
 
 from tests.clusters import eventually
 from tests.faults.delay import Manner
-from tests.faults.network import Network, why_not
+from tests.faults.network import Network, needed
 
 pytestmark = pytest.mark.netns
 
@@ -45,8 +45,7 @@ except ConnectionRefusedError:
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    if reason := why_not():
-        pytest.skip(reason)
+    needed()
     made = Network(("a", "b", "c"))
     made.build()
     servers = [

@@ -22,7 +22,7 @@ KNOWN = {
     17512: "a person stops a MariaDB replica before it has applied all, its source dies: it is not attached to the new one",
     19639: "a person switches semi-sync off, and the primary is cut off from everybody: it is alone, and another is elected",
 }
-"""Worlds that break a law, not yet mended. None loses an acknowledged write; in the last a person took the protection away."""
+"""Worlds that break a law, not yet mended. A world ends where it breaks one, so what would have come of it is not known."""
 
 
 @pytest.mark.slow
