@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from replclus.errors import Refused, StoreError
+from replclus.errors import Refused, ServerUnreachable, StoreError
 from replclus.model.gtid import GtidSet, empty_gtid_set, parse_gtid_set
 from replclus.model.observation import Facts, Identity
 from replclus.provision.case import Case
@@ -60,7 +60,7 @@ def _donor(case: Case) -> None:
 def _facts(server: Server, name: str) -> Facts:
     seen = server.observe()
     if seen.facts is None or not seen.answered:
-        raise Refused(f"{name} does not answer ({seen.error or seen.reach.value}): start it first")
+        raise ServerUnreachable(name, f"it does not answer ({seen.error or seen.reach.value}): start it first")
     return seen.facts
 
 

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from replclus.errors import HostError, Refused, ReplclusError, ServerError
+from replclus.errors import HostError, Refused, ReplclusError, ServerError, ServerUnreachable
 from replclus.events import Report
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Identity
@@ -114,13 +114,25 @@ def bring_back(
     way = _Way(case, extra or None)
     course = way.course
     try:
-        identity = _along(way)
+        identity = _persistently(way)
     except Stopped:
         return Returned(ok=False, how=course.how, exported_to=course.exported_to, why="it was told to stop", stopped=True)
     except (ReplclusError, OSError) as error:
         why = "it was told to stop" if stop.is_set() else str(error)
         return Returned(ok=False, how=course.how, exported_to=course.exported_to, why=why, stopped=stop.is_set())
     return Returned(ok=True, how=course.how, exported_to=course.exported_to, identity=identity)
+
+
+def _persistently(way: _Way) -> Identity:
+    """The clone of a run that was killed goes on without it, and takes the server down under us when it ends: once."""
+    begun = permission.begun_before(way.case)
+    try:
+        return _along(way)
+    except ServerUnreachable as error:
+        if not begun or way.case.bounds.stop.is_set():
+            raise
+        way.case.say(f"it went away ({error.message}), as it does when the clone of an earlier run ends: again")
+        return _along(way)
 
 
 def _along(way: _Way) -> Identity:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import time
 
 from replclus.errors import HostError, ServerError
 from replclus.model.gtid import GtidSet
 from replclus.provision.case import Case
 from replclus.server.client_tools import Bounds
-from replclus.server.process import LocalProcess
 from replclus.server.server import Server
 
 RETURN_S_MAX = 120.0
@@ -55,29 +53,14 @@ def wait_back(case: Case, bounds: Bounds) -> None:
     """
     process = case.process(case.node)
     while True:
-        if process is not None:
-            if _hidden(case, process):
-                process.kill()
-            if not process.is_running():
-                start(case)
+        if process is not None and not process.is_running():
+            start(case)
         with case.server(case.node, timeout_s=5.0) as server:
             seen = server.observe()
         if seen.answered:
             return
         bounds.check(f"waiting for {case.node.name} to be started again by its host ({seen.error})")
         time.sleep(_AGAIN_S)
-
-
-def _hidden(case: Case, process: LocalProcess) -> bool:
-    """Does it listen, and not at its socket? Then somebody started it, was killed before he could tell, and the next who
-    started it took its socket away. It has nothing that a crash could cost: it is read-only and detached."""
-    if process.socket.exists():
-        return False
-    try:
-        socket.create_connection((case.node.host, case.node.port), 1.0).close()
-    except OSError:
-        return False
-    return not process.socket.exists()
 
 
 def wake(case: Case) -> None:

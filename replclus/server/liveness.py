@@ -62,9 +62,11 @@ class ServerProcess:
         return bool(poll.poll(timeout_s * 1000))
 
 
-def find_process(data: Path, pid_file: Path) -> ServerProcess | None:
-    """The server process of a data directory, or None if there is certainly none. Close it after use.
+def find_process(data: Path, pid_file: Path, *, newborn: bool = False) -> ServerProcess | None:
+    """The server process of a data directory, or None if there is none that has opened its data. Close it after use.
 
+    `newborn`: also one that was spawned a moment ago by somebody who did not live to note its number. Every process of the
+    machine is looked at for that, so it is for whoever is about to act, not for whoever looks ten times a second.
     HostError if that cannot be known: another program holds the data, or one that is out of our sight does.
     """
     noted = _pid_in(pid_file)
@@ -75,7 +77,7 @@ def find_process(data: Path, pid_file: Path) -> ServerProcess | None:
     except _DiskFails:
         return _search(data, pid_file)
     if holder is None:
-        return None
+        return _search(data, pid_file) if newborn else None
     if (found := _open(holder, data, pid_file, dying=True)) is not None:
         return found
     if _lock_holder(data / "ibdata1") != holder:
@@ -84,7 +86,7 @@ def find_process(data: Path, pid_file: Path) -> ServerProcess | None:
 
 
 def _search(data: Path, pid_file: Path) -> ServerProcess | None:
-    """As `find_process`, by looking at every process there is: a disk that fails tells nothing about locks."""
+    """As `find_process`, by looking at every process there is: for when no lock tells."""
     for process in Path("/proc").iterdir():
         if process.name.isdecimal() and _has_program(process) and (found := _open(int(process.name), data, pid_file)) is not None:
             return found

@@ -85,15 +85,17 @@ class LocalProcess:
         """
         began = time.monotonic()
         with self._locked():
-            found = self._find()
-            if found is None:
-                return Death(None, time.monotonic() - began)
-            with found:
-                found.signal(signal.SIGKILL)
-                if not found.wait_gone(timeout_s) or not wait_unlocked(self.data, timeout_s):
-                    raise HostError(f"{self.directory}: process {found.pid} is still there {timeout_s:g} s after SIGKILL")
-            self.pid_file.unlink(missing_ok=True)
-            return Death(found.pid, time.monotonic() - began)
+            killed = None
+            # Again until there is none: a shell that has just spawned the server looks like it.
+            while (found := self._find(newborn=True)) is not None:
+                with found:
+                    killed = found.pid
+                    found.signal(signal.SIGKILL)
+                    if not found.wait_gone(timeout_s) or not wait_unlocked(self.data, timeout_s):
+                        raise HostError(f"{self.directory}: process {found.pid} is still there {timeout_s:g} s after SIGKILL")
+            if killed is not None:
+                self.pid_file.unlink(missing_ok=True)
+            return Death(killed, time.monotonic() - began)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """A clean stop (SIGTERM). On a primary with waiting commits it commits them: fence with `kill` instead."""
@@ -130,7 +132,7 @@ class LocalProcess:
         settings = read_options(self.directory)
         cut = refused = ""
         with self._locked():
-            pid = self._running_pid()
+            pid = self._running_pid(newborn=True)
             if pid is not None:
                 return StartReport(pid, 0.0, already_running=True)
             cut, refused = self._trim(settings, known)
@@ -150,7 +152,7 @@ class LocalProcess:
     def _spawn_with_tail(self, settings: ProcessOptions, options: Sequence[str], deadline: float) -> int:
         """Start a MariaDB server that cannot cut its tail off, and would rather not start at all, with the tail committed."""
         with self._locked():
-            pid = self._running_pid()
+            pid = self._running_pid(newborn=True)
             log_start = self._log_size()
             if pid is None:
                 pid = self._spawn(settings, (*options, "--init-rpl-role=MASTER"))
@@ -223,11 +225,11 @@ class LocalProcess:
             except OSError:
                 return False
 
-    def _find(self) -> ServerProcess | None:
-        return find_process(self.data, self.pid_file)
+    def _find(self, *, newborn: bool = False) -> ServerProcess | None:
+        return find_process(self.data, self.pid_file, newborn=newborn)
 
-    def _running_pid(self) -> int | None:
-        found = self._find()
+    def _running_pid(self, *, newborn: bool = False) -> int | None:
+        found = self._find(newborn=newborn)
         if found is None:
             return None
         with found:

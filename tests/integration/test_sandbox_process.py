@@ -86,6 +86,24 @@ def test_a_server_without_its_pid_file_is_found_by_its_lock(fresh_server: Runnin
     assert not process.is_running()
 
 
+def test_a_server_that_nobody_noted_yet_is_found_before_it_opens_its_data(fresh_server: RunningServer) -> None:
+    """Whoever spawned it was killed before it could write down the number."""
+    process = fresh_server.process
+    for starts in (False, True):
+        process.kill()
+        newborn = subprocess.Popen(
+            [find_server_binary(fresh_server.flavour).path, f"--defaults-file={process.directory / 'my.cnf'}",
+             f"--pid-file={process.pid_file}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        if starts:
+            assert process.start().already_running
+        assert process.kill().pid is not None
+        newborn.wait(20)
+        assert process.kill().pid is None
+
+
 def test_a_server_that_cannot_start_says_why(fresh_server: RunningServer) -> None:
     process = fresh_server.process
     process.kill()

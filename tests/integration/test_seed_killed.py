@@ -63,7 +63,7 @@ def mark(world: SeedWorld) -> Path:
 
 @pytest.mark.parametrize(
     ("word", "delay_s"),
-    [("are saved in", 0.0), ("cloning", 0.1), ("cloning", 0.6), ("starting it", 0.0), ("starting it", 0.5)],
+    [("are saved in", 0.0), ("cloning", 0.1), ("cloning", 0.2), ("cloning", 0.3), ("starting it", 0.0), ("starting it", 0.005)],
 )
 @pytest.mark.mysql
 def test_mysql_killed_while_cloning(make_sandbox: MakeSandbox, word: str, delay_s: float) -> None:
