@@ -45,6 +45,9 @@ from replclus.model.record import (
 )
 from replclus.model.spec import Durability
 
+FIRST_FOLLOWERS = 3
+"""So many replicas attach to a new primary at once, before it is made known; more of them slow each other down."""
+
 
 def claim_failover(view: ClusterView, reason: str, *, wanted: str | None = None) -> Plan:
     """Claim the epoch, then fence the old primary and revoke every replica's right to acknowledge, all at once.
@@ -163,13 +166,15 @@ def claim_switchover(view: ClusterView, target: str) -> Plan:
         wanted=target,
     )
     claimed = replace(record, epoch=record.epoch + 1, operation=operation)
+    others = tuple(StopReceiving(member.name) for member, _ in view.serving_replicas() if member.name != target)
+    catching_up = WaitCaughtUp(target, record.primary, timings.drain_timeout_s)
     return Plan(
         f"switchover from {record.primary} to {target}",
         (
             Swap(claimed, f"switchover from {record.primary} to {target}"),
             CloseForWrites(record.primary, timings.read_only_deadline_s),
-            WaitCaughtUp(target, record.primary, timings.drain_timeout_s),
-            _revoke_everyone(view),
+            Together((catching_up, *others), enough=len(others)),
+            StopReceiving(target),
         ),
     )
 
@@ -327,21 +332,26 @@ def attachable(view: ClusterView, primary: str) -> tuple[str, ...]:
 def _carry_through(view: ClusterView, decided: ClusterRecord) -> tuple[Step, ...]:
     """From "the record names the primary" to "the record names it and nothing is in progress".
 
-    The followers attach while the primary opens: its first commits wait for whichever comes first.
+    A few followers attach while the primary opens, because its first commits wait for whichever comes first; where there are
+    many, the rest would only be in their way. A server that was the primary until now comes last: its old role ends slowly.
     """
     primary = decided.primary
-    followers = attachable(view, primary)
+    old = decided.operation.old_primary if decided.operation else None
+    followers = sorted(attachable(view, primary), key=lambda name: name == old)
+    first, rest = followers[:FIRST_FOLLOWERS], followers[FIRST_FOLLOWERS:]
     finished = replace(
         decided,
         operation=None,
         request=_answered(decided.request, done=True, answer=f"{primary} is primary of epoch {decided.epoch}"),
     )
-    opening: tuple[Action, ...] = (OpenForWrites(primary), *(Follow(name, primary) for name in followers))
+    opening: tuple[Action, ...] = (OpenForWrites(primary), *(Follow(name, primary) for name in first))
+    later = (Together(tuple(Follow(name, primary) for name in rest), enough=0),) if rest else ()
     return (
         WaitApplied(primary, view.spec.timings.drain_timeout_s),
         Promote(primary),
-        Together(opening, enough=min(1, len(followers))),
+        Together(opening, enough=min(1, len(first))),
         Publish(primary),
+        *later,
         Swap(finished, f"{primary} is primary"),
     )
 
