@@ -94,10 +94,14 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Let `node` replicate from `source` by GTID, read-only. Waits for its applier first when the source changes."""
+    """Let `node` replicate from `source` by GTID, read-only. Waits for its applier first when the source changes.
+
+    `source` is known to have `covered`: of that, what `node` has received and cannot apply any more may go, and is fetched again.
+    """
 
     node: str
     source: str
+    covered: GtidSet | None = None
     essential = False
 
 

@@ -13,11 +13,17 @@ from replclus.failover.view import NEVER, ClusterView
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Facts, Reach
 
+ANSWER_TICKS = 2
+"""An answer that is older than this says nothing of a server now: its path may have been cut since."""
 SLEPT_TICKS = 5
 """Nobody looks at a server for longer than this beyond a look\'s own bounds, unless this process does not run."""
 SLOW_BEATS = 3
 """A server whose disk is slow commits nothing now and then for as long as several commits: MySQL, with fsyncs of 300 ms and
 commits of 0.9 s, for 3.6 s when it makes a new redo file."""
+DISK_AT_WORK_S, DISK_AT_WORK_PART = 0.45, 2.0
+"""A disk that has made something durable within so many seconds is slow, not dead, and gets so many times the time. MySQL,
+when each fsync begins to take 300 ms, commits nothing for up to 4.5 s, and InnoDB sees an fsync end each 0.3 s; with a binary
+log whose fsync hangs it sees one now and then, from its cleaning up."""
 LATE_TICKS = 4
 """A beat that is on its way for so many ticks is late: reason to look around, and nothing more."""
 
@@ -204,7 +210,7 @@ def stalled_since(view: ClusterView) -> float | None:
     since = min((moment for moment in moments if moment is not None), default=None)
     if facts is None or not facts.writable or since is None or beat_lost(view) or commits_blocked(view):
         return None
-    if view.now - view.primary.at > SLEPT_TICKS * view.spec.timings.tick_s:
+    if view.now - view.primary.at > ANSWER_TICKS * view.spec.timings.tick_s:
         return None  # whether it answers now is not known
     present = [
         view.remembered(member.name).receiving_since
@@ -212,8 +218,14 @@ def stalled_since(view: ClusterView) -> float | None:
         if view.follows(facts, view.record.primary) and facts.channel is not None and facts.channel.receiver.running
     ]
     # Beats that failed while we could not reach it, or slept, say nothing about its disk.
-    answering_since = view.remembered(view.record.primary).answering_since
-    return max(since, min(present, default=since), since if answering_since is None else answering_since)
+    primary = view.remembered(view.record.primary)
+    answering_since = since if primary.answering_since is None else primary.answering_since
+    return max(since, min(present, default=since), answering_since, primary.executed_at if shows_commits(facts) else NEVER)
+
+
+def shows_commits(server: Facts) -> bool:
+    """Does its position grow when a commit has ended? MariaDB's grows before, when it is written to the binary log."""
+    return isinstance(server.executed, MysqlGtidSet)
 
 
 def stalled_for_s(view: ClusterView) -> float:
@@ -227,8 +239,15 @@ def writes_stalled(view: ClusterView) -> bool:
 
 
 def stall_bound_s(view: ClusterView) -> float:
-    """How long nothing may be committed before it counts as a failure: a disk that was slow lately gets more time."""
-    return view.spec.timings.stall_s + SLOW_BEATS * view.pulse.slowest_s
+    """How long nothing may be committed before it counts as a failure: a disk that was slow lately, or is, gets more time."""
+    stall_s = view.spec.timings.stall_s
+    at_work = view.primary.full_at - view.remembered(view.record.primary).synced_at <= DISK_AT_WORK_S
+    return max(stall_s + SLOW_BEATS * view.pulse.slowest_s, DISK_AT_WORK_PART * stall_s if at_work else 0.0)
+
+
+def looked_lately(view: ClusterView) -> bool:
+    """Have we just looked at the primary completely?"""
+    return view.now - view.primary.full_at <= ANSWER_TICKS * view.spec.timings.tick_s
 
 
 def writes_locked(view: ClusterView) -> bool:

@@ -211,8 +211,13 @@ def follow(view: ClusterView, member: Member) -> Plan:
         doubted = record.without_doubt(member.name)
         doubted = replace(doubted, doubtful=tuple(sorted((*doubted.doubtful, (member.name, view.newest_beat)))))
         steps.append(Swap(doubted, f"{member.name} was restarted: it counts again when it has fetched what it may have lost"))
-    steps.append(Follow(member.name, record.primary))
+    steps.append(_follow(view, member.name, record.primary))
     return Plan(f"{member.name} follows {record.primary}", tuple(steps))
+
+
+def _follow(view: ClusterView, name: str, source: str) -> Follow:
+    known = view.facts(source)
+    return Follow(name, source, None if known is None else known.received)
 
 
 def trust(view: ClusterView, name: str) -> Plan:
@@ -344,8 +349,8 @@ def _carry_through(view: ClusterView, decided: ClusterRecord) -> tuple[Step, ...
         operation=None,
         request=_answered(decided.request, done=True, answer=f"{primary} is primary of epoch {decided.epoch}"),
     )
-    opening: tuple[Action, ...] = (OpenForWrites(primary), *(Follow(name, primary) for name in first))
-    later = (Together(tuple(Follow(name, primary) for name in rest), enough=0),) if rest else ()
+    opening: tuple[Action, ...] = (OpenForWrites(primary), *(_follow(view, name, primary) for name in first))
+    later = (Together(tuple(_follow(view, name, primary) for name in rest), enough=0),) if rest else ()
     return (
         WaitApplied(primary, view.spec.timings.drain_timeout_s),
         Promote(primary),

@@ -42,7 +42,8 @@ class NodeHistory:
     `highest_received`: the union of every position it ever reported. `not_before`: no remedy for this node before then,
     because the last one failed. `fed_at`: when it last showed that its receiver had got something, an event or a heartbeat.
     `fenced_in`: the epoch in which it was last fenced for certain. `receiving_since`: when its receiver was first seen
-    switched on, in an unbroken row.
+    switched on, in an unbroken row. `synced_at`: when it last showed that its disk had made something durable.
+    `executed_at`: when what it has executed was last seen to have grown.
     """
 
     silent_since: float | None = None
@@ -52,6 +53,8 @@ class NodeHistory:
     fed_at: float = NEVER
     fenced_in: int = 0
     receiving_since: float = NEVER
+    synced_at: float = NEVER
+    executed_at: float = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

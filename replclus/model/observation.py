@@ -111,6 +111,7 @@ class Facts:
     `locked` says that a commit waits for somebody's global lock; `drift` names settings that are not as they must be.
     `lease_armed`: it takes writes and will turn itself read-only when no pulse comes for the `lease_ms` of its last one. None
     if that could not be asked. After a change of role it may be a full probe behind, on the side of False.
+    `syncs` counts what its storage engine has had its disk make durable, since the server started; None where that is unknown.
     """
 
     identity: Identity
@@ -123,6 +124,7 @@ class Facts:
     locked: bool = False
     drift: tuple[str, ...] = ()
     lease_armed: bool | None = None
+    syncs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,7 +118,9 @@ def forget_source(line: Line) -> None:
         line.do(*line.dialect.forget_source(), NEW_BINARY_LOG)
 
 
-def follow(line: Line, source: NodeSpec, account: Account, timings: Timings, durability: Durability) -> None:
+def follow(
+    line: Line, source: NodeSpec, account: Account, timings: Timings, durability: Durability, covered: GtidSet | None = None
+) -> None:
     """See `Server.follow`. The server is read-only already."""
     dialect, state = line.dialect, _look(line)
     link, semi_sync = state.link, state.semi_sync
@@ -128,7 +130,8 @@ def follow(line: Line, source: NodeSpec, account: Account, timings: Timings, dur
         line.do(*dialect.replica_role(durability, timings))
         _start(line, link, semi_sync)
         return
-    state = _drain(line, state)
+    if not _may_forget(line, state, covered):
+        state = _drain(line, state)
     link = state.link
     move = dialect.move_receiver(link, source, account, timings) if link is not None and link.channel.applier.running else None
     if link is not None and move is None:
@@ -180,6 +183,15 @@ def _start(line: Line, link: Link, semi_sync: SemiSync) -> None:
         line.do(*dialect.leave_source_role(), timeout_s=LEAVE_SOURCE_TIMEOUT_S)
     if not link.channel.applier.running:
         line.do(dialect.start_applying())
+
+
+def _may_forget(line: Line, state: _State, covered: GtidSet | None) -> bool:
+    """Is what it has received and not applied lost to it anyhow (MariaDB, both threads stopped), and there at its new source?"""
+    link = state.link
+    if link is None or covered is None or line.dialect.keeps_unapplied or not covered.contains(link.received):
+        return False
+    applier = link.channel.applier
+    return not (link.channel.receiver.running or applier.running or applier.errno)
 
 
 def _drain(line: Line, state: _State) -> _State:

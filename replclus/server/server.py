@@ -195,16 +195,24 @@ class Server:
         """
         replicating.forget_source(self._line)
 
-    def follow(self, source: NodeSpec, account: Account, timings: Timings, durability: Durability) -> None:
+    def follow(
+        self,
+        source: NodeSpec,
+        account: Account,
+        timings: Timings,
+        durability: Durability,
+        covered: GtidSet | None = None,
+    ) -> None:
         """Replicate from `source` by GTID, read-only, with our timings. If it does already, only start what is stopped.
 
         ServerError if it would have to change its source while something received is not applied (relay logs are thrown
-        away then), and if it is a former primary where a commit still waits for an acknowledgement.
+        away then), unless that is in `covered`, which the new source is known to have; and if it is a former primary where a
+        commit still waits for an acknowledgement.
         """
         if not self.close_for_writes(timings.read_only_deadline_s):
             raise self._line.error("it cannot be made read-only: a statement or commit is in the way")
         self._line.do(*self.dialect.admit_clients())
-        replicating.follow(self._line, source, account, timings, durability)
+        replicating.follow(self._line, source, account, timings, durability, covered)
 
     # ---- roles -----------------------------------------------------------------------------------------------------
     def become_source(self, durability: Durability) -> None:

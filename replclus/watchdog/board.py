@@ -117,7 +117,23 @@ def _remember(history: NodeHistory, before: Observation | None, seen: Observatio
         fed_at=fed_at,
         receiving_since=since,
         answering_since=answering_since,
+        synced_at=seen.full_at if _synced(before, seen) else history.synced_at,
+        executed_at=seen.at if _executed(before, seen) else history.executed_at,
     )
+
+
+def _executed(before: Observation | None, seen: Observation) -> bool:
+    """Has it executed something between the two looks?"""
+    if before is None or before.facts is None or seen.facts is None or not seen.answered:
+        return False
+    return seen.facts.executed != before.facts.executed
+
+
+def _synced(before: Observation | None, seen: Observation) -> bool:
+    """Has its disk made something durable between the two looks?"""
+    if before is None or before.facts is None or seen.facts is None or before.facts.syncs is None or seen.facts.syncs is None:
+        return False
+    return seen.facts.syncs > before.facts.syncs
 
 
 def _was_fed(before: Observation | None, seen: Observation) -> bool:

@@ -169,9 +169,10 @@ class Executor:
                         raise ExecutionFailed("CloseForWrites", node, f"did not become read-only within {deadline_s:g} s")
             case Publish(node):
                 self._publish(node, record)
-            case Follow(node, source):
+            case Follow(node, source, covered):
+                described, timings = self.spec.node(source), self.spec.timings
                 with hands.server(node) as server:
-                    server.follow(self.spec.node(source), hands.secrets.replication, self.spec.timings, record.durability)
+                    server.follow(described, hands.secrets.replication, timings, record.durability, covered)
             case Detach(node):
                 with hands.server(node) as server:
                     server.detach()

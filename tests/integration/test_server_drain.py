@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pymysql
@@ -10,6 +11,7 @@ import pytest
 
 from replclus.dialect import Statement
 from replclus.errors import ServerError
+from replclus.model.gtid import empty_gtid_set
 from replclus.model.spec import Flavour
 from replclus.sandbox import create
 from replclus.server.server import Server
@@ -70,6 +72,14 @@ def test_a_standing_applier_is_started_before_the_receiver_stops(both: Pair, una
     replica = both.server("n2")
     replica.stop_receiving()
     assert replica.wait_applied(5.0)
+    assert rows(both) == unapplied
+
+
+@pytest.mark.mariadb
+def test_what_the_new_source_has_may_be_fetched_again(both: Pair, unapplied: int, replica: Server) -> None:
+    both.sql("n2", f"STOP {word(both)}")
+    replica.follow(both.nodes["n1"], REPLICATION, replace(TIMINGS, connect_retry_s=2), LOSSLESS, facts(replica).received)
+    caught_up(both)
     assert rows(both) == unapplied
 
 
@@ -142,6 +152,11 @@ def test_both_stopped_by_somebody_else(both: Pair, unapplied: int, replica: Serv
             replica.wait_applied(5.0)
         with pytest.raises(ServerError, match="throw that away"):
             replica.forget_source()
+        # What only it is known to have must not go.
+        changed, lacking = replace(TIMINGS, connect_retry_s=2), empty_gtid_set(both.flavour)
+        for covered in (None, lacking):
+            with pytest.raises(ServerError, match="throw that away"):
+                replica.follow(both.nodes["n1"], REPLICATION, changed, LOSSLESS, covered)
         # The same source still has them, so following it is harmless.
         replica.follow(both.nodes["n1"], REPLICATION, TIMINGS, LOSSLESS)
         caught_up(both)

@@ -341,4 +341,6 @@ def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
         receiving_since=NOW - float(words.get("receiving", "inf")),
         answering_since=NOW - float(words.get("answering", "inf")),
         fenced_in=words.number("fenced_in"),
+        synced_at=NOW - float(words.get("synced", "inf")),
+        executed_at=NOW - float(words.get("executed", "inf")),
     )

@@ -27,6 +27,7 @@ from replclus.failover.decision import (
     WaitApplied,
     WaitCaughtUp,
 )
+from replclus.model.gtid import GtidSet
 from replclus.model.record import ClusterRecord
 from tests.simulation import laws
 from tests.simulation.clock import CLOSE_QUANTA, DRAIN_QUANTA_MAX, QUANTUM_S, STEP_QUANTA
@@ -86,8 +87,8 @@ def _on(dog: Watchdog, server: Server, action: Action, record: ClusterRecord) ->
                 raise Failed("did not become read-only")
         case Publish():
             yield from _publish(dog, server, record)
-        case Follow(source=source):
-            yield from _follow(dog, server, source)
+        case Follow(source=source, covered=covered):
+            yield from _follow(dog, server, source, covered)
         case Detach():
             yield from _detach(dog, server)
         case Configure():
@@ -227,7 +228,7 @@ def _publish(dog: Watchdog, server: Server, record: ClusterRecord) -> Doing:
     raise Failed("the first beat was not acknowledged")
 
 
-def _follow(dog: Watchdog, server: Server, source: str) -> Doing:
+def _follow(dog: Watchdog, server: Server, source: str, covered: GtidSet | None = None) -> Doing:
     lossless = dog.world.lossless
     if not (yield from _close(dog, server, CLOSE_QUANTA)):
         raise Failed("it cannot be made read-only")
@@ -237,7 +238,8 @@ def _follow(dog: Watchdog, server: Server, source: str) -> Doing:
     if server.source == source and server.ack_on == lossless:
         yield from _say(dog, server, "start")
         return
-    if server.source is not None:
+    stopped = not (server.mysql or server.receiver or server.applier or server.applier_errno)
+    if server.source is not None and not (stopped and covered is not None and covered.contains(server.look().received)):
         yield from _say(dog, server, "stop receiving")
         yield from _wait_applied(dog, server, STEP_QUANTA)
     yield from _say(dog, server, "follow", source)

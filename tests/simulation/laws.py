@@ -16,7 +16,7 @@ from replclus.failover.invariants import (
 )
 from replclus.failover.view import ClusterView
 from replclus.model.record import ClusterRecord, MemberState, OperationKind, Phase, RequestKind
-from tests.simulation.clock import QUANTUM_S
+from tests.simulation.clock import BEAT_QUANTA, QUANTUM_S
 
 if TYPE_CHECKING:
     from tests.simulation.servers import Server
@@ -148,10 +148,18 @@ def can_serve(world: World) -> bool:
     primary = world.servers[world.record.primary]
     if not primary.running or primary.hung or primary.locked or not primary.writable:
         return False
-    if not primary.source_on:
-        return True
     name, both = primary.name, world.network.both
-    return any(o.source == name and o.acking and o.running and not o.hung and both(o.name, name) for o in world.servers.values())
+    if not primary.source_on:
+        # Semi-sync was switched off behind the cluster's back: it is of use as long as anybody reaches it.
+        return any(both(name, other) for other in (*world.servers, *world.watchdogs) if other != name)
+    return any(
+        o.source == name and o.acking and o.running and not o.hung and _in_time(world, o, name) for o in world.servers.values()
+    )
+
+
+def _in_time(world: World, acker: Server, primary: str) -> bool:
+    """Do its acknowledgements arrive, and so soon that two commits in a row are done within the deadline of one beat?"""
+    return world.network.both(acker.name, primary) and 2 * world.network.delay(acker.name, primary) < BEAT_QUANTA
 
 
 # ---- single steps ----------------------------------------------------------------------------------------------------

@@ -141,6 +141,8 @@ class Sight:
             if probe.full and seen.facts is not None:
                 received, highest = seen.facts.received, history.highest_received
                 fed_at = seen.full_at if was_fed(before, seen) else history.fed_at
+                if before is not None and before.facts is not None and before.facts.executed != seen.facts.executed:
+                    history = replace(history, executed_at=seen.at)
                 if highest is None or (highest is not received and received.contains(highest)):
                     history = replace(history, highest_received=received, fed_at=fed_at)
                 elif fed_at != history.fed_at:

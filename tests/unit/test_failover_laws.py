@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -262,6 +263,40 @@ def test_what_a_primary_said_long_ago_is_no_stall() -> None:
         "record", "n1 answered writable received=1 looked=0.9", "n2 answered follows=n1 received=1", "pulse failing since=9"
     )
     assert not diagnose.writes_stalled(view)
+
+
+@pytest.mark.parametrize(
+    ("since_s", "seen", "acts"),
+    [
+        (2.4, "", False),
+        (2.6, "", True),
+        (2.6, "synced=0.4", False),
+        (2.6, "synced=0.6", True),
+        (4.9, "synced=0.4", False),
+        (5.1, "synced=0.4", True),
+        (2.6, "age=0.3", False),
+    ],
+)
+def test_a_disk_at_work_gets_twice_the_time_and_no_more(since_s: float, seen: str, acts: bool) -> None:
+    """And nobody is judged who was not looked at just now."""
+    assert isinstance(machine.tick(_stalled(since_s, seen)), Act) is acts
+
+
+def test_who_commits_for_others_is_not_stalled() -> None:
+    """MySQL's position grows with commits; MariaDB's with what may still wait to be one."""
+    assert not diagnose.writes_stalled(_stalled(9, "executed=0.5"))
+    assert diagnose.writes_stalled(_stalled(9, "executed=2"))
+    assert diagnose.writes_stalled(_stalled(9, "executed=0.5", on_mariadb))
+
+
+def _stalled(since_s: float, seen: str, where: Callable[..., ClusterView] = moment) -> ClusterView:
+    return where(
+        "record",
+        f"n1 answered writable received=1 {seen}",
+        "n2 answered follows=n1 received=1",
+        "n3 answered follows=n1 received=1",
+        f"pulse failing since={since_s}",
+    )
 
 
 def test_who_came_back_during_a_promotion_enters_the_record_before_it_acknowledges() -> None:

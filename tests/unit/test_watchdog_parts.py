@@ -23,10 +23,10 @@ class Hand:
         return self.now
 
 
-def seen(reach: Reach, *, at: float, received: str = "", full: bool = True) -> Observation:
+def seen(reach: Reach, *, at: float, received: str = "", full: bool = True, syncs: int | None = None) -> Observation:
     gtids = MysqlGtidSet.parse(f"{UUID}:{received}" if received else "")
     identity = Identity(flavour=Flavour.MYSQL, version=Version(9, 7, 4), server_id=1)
-    facts = Facts(identity=identity, writable=False, executed=gtids, received=gtids)
+    facts = Facts(identity=identity, writable=False, executed=gtids, received=gtids, syncs=syncs)
     return Observation(
         node="n2", at=at, reach=reach, facts=facts if reach is Reach.ANSWERED else None, full_at=at if full else 0.0
     )
@@ -72,6 +72,15 @@ def test_the_highest_position_is_remembered_when_a_node_goes_back() -> None:
     assert str(board.snapshot()[1]["n2"].highest_received) == f"{UUID}:1-9"
     board.forget_positions(["n2"])
     assert board.snapshot()[1]["n2"].highest_received is None
+
+
+def test_when_it_last_executed_something_and_its_disk_was_at_work() -> None:
+    board = Board(Hand())
+    for at, received, syncs in ((1.0, "1-5", None), (2.0, "1-5", 7), (3.0, "1-6", 7), (4.0, "1-6", 9), (5.0, "1-6", 9)):
+        board.put(seen(Reach.ANSWERED, at=at, received=received, syncs=syncs), asked_at=at)
+    board.put(seen(Reach.TIMED_OUT, at=6.0), asked_at=5.5)
+    history = board.snapshot()[1]["n2"]
+    assert (history.executed_at, history.synced_at) == (3.0, 4.0)
 
 
 def test_a_node_is_left_alone_longer_after_each_failure() -> None:

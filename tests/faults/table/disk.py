@@ -230,3 +230,5 @@ def damaged_binlog(scene: Scene) -> None:
     scene.quiet()
     command(scene, "switchover")
     assert scene.primary not in (old, behind)
+    if behind not in scene.serving():
+        command(scene, "rejoin", behind)
