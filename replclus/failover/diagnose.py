@@ -13,8 +13,6 @@ from replclus.failover.view import NEVER, ClusterView
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Facts, Reach
 
-ANSWER_TICKS = 2
-"""An answer that is older than this says nothing of a server now: its path may have been cut since."""
 SLEPT_TICKS = 5
 """Nobody looks at a server for longer than this beyond a look\'s own bounds, unless this process does not run."""
 SLOW_BEATS = 3
@@ -210,7 +208,7 @@ def stalled_since(view: ClusterView) -> float | None:
     since = min((moment for moment in moments if moment is not None), default=None)
     if facts is None or not facts.writable or since is None or beat_lost(view) or commits_blocked(view):
         return None
-    if view.now - view.primary.at > ANSWER_TICKS * view.spec.timings.tick_s:
+    if view.now - view.primary.at > SLEPT_TICKS * view.spec.timings.tick_s:
         return None  # whether it answers now is not known
     present = [
         view.remembered(member.name).receiving_since
@@ -241,13 +239,9 @@ def writes_stalled(view: ClusterView) -> bool:
 def stall_bound_s(view: ClusterView) -> float:
     """How long nothing may be committed before it counts as a failure: a disk that was slow lately, or is, gets more time."""
     stall_s = view.spec.timings.stall_s
+    # One that answers only the small question, because the whole one hangs as well, is known as it was.
     at_work = view.primary.full_at - view.remembered(view.record.primary).synced_at <= DISK_AT_WORK_S
     return max(stall_s + SLOW_BEATS * view.pulse.slowest_s, DISK_AT_WORK_PART * stall_s if at_work else 0.0)
-
-
-def looked_lately(view: ClusterView) -> bool:
-    """Have we just looked at the primary completely?"""
-    return view.now - view.primary.full_at <= ANSWER_TICKS * view.spec.timings.tick_s
 
 
 def writes_locked(view: ClusterView) -> bool:

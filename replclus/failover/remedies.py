@@ -77,7 +77,7 @@ def fail_over_stalled(view: ClusterView, node: str) -> Decision:
         return Stay("somebody holds a global lock: that is a person's doing, and ends with it")
     if view.record.durability is Durability.AVAILABLE and not can_be_fenced(view, node):
         return Refuse((f"{node} answers, and nothing proves that it will accept no write: stop it, then a replica takes over",))
-    if diagnose.stalled_for_s(view) < diagnose.stall_bound_s(view) or not diagnose.looked_lately(view):
+    if diagnose.stalled_for_s(view) < diagnose.stall_bound_s(view):
         return Wait(f"{node} answers, and may only be slow", reread=everyone(view))
     return fail_over(view, node)
 

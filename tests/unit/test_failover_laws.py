@@ -274,11 +274,12 @@ def test_what_a_primary_said_long_ago_is_no_stall() -> None:
         (2.6, "synced=0.6", True),
         (4.9, "synced=0.4", False),
         (5.1, "synced=0.4", True),
-        (2.6, "age=0.3", False),
+        (2.6, "age=0.3 synced=0.8", True),
+        (2.6, "age=0.9", True),
     ],
 )
 def test_a_disk_at_work_gets_twice_the_time_and_no_more(since_s: float, seen: str, acts: bool) -> None:
-    """And nobody is judged who was not looked at just now."""
+    """By the last whole look; who answers none since is judged by what it said then."""
     assert isinstance(machine.tick(_stalled(since_s, seen)), Act) is acts
 
 
