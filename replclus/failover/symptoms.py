@@ -201,7 +201,7 @@ def is_left_behind(view: ClusterView, member: Member, facts: Facts) -> str | Non
 def receiver_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
     if not member.admitted or not view.follows(facts, view.record.primary) or facts.channel is None:
         return None
-    put_aside = (has_errant, has_anothers_id, is_left_behind)
+    put_aside = (is_foreign, has_errant, has_anothers_id, is_left_behind)
     if facts.channel.applier.errno or any(found(view, member, facts) for found in put_aside):
         return None  # one of those rows deals with it
     receiver = facts.channel.receiver
@@ -232,7 +232,7 @@ def applier_broken(view: ClusterView, member: Member, facts: Facts) -> str | Non
 
 def applier_stopped(view: ClusterView, member: Member, facts: Facts) -> str | None:
     follows = member.admitted and view.follows(facts, view.record.primary)
-    if has_anothers_id(view, member, facts):
+    if is_foreign(view, member, facts) or has_anothers_id(view, member, facts):
         return None  # it is being put aside
     if not follows or facts.channel is None or facts.channel.applier.running or facts.channel.applier.errno:
         return None

@@ -84,6 +84,6 @@ def test_one_that_does_not_answer(world: SeedWorld) -> None:
     world.cluster.kill(NODE)
     try:
         answer = world.bring_back(None)
-        assert not answer.ok and "n3 does not answer" in answer.why
+        assert not answer.ok and "n3: it does not answer" in answer.why
     finally:
         world.cluster.process(NODE).start()
