@@ -25,7 +25,7 @@ def test_fifty_threads_leave_nothing_behind(cluster: Cluster) -> None:
     found = Pooled(cluster, 50).run(seconds=15, failover_every_s=5, warm_up_s=4)
     assert found.errors == []
     assert found.stuck == []
-    assert len(found.primaries) == 2
+    assert len(found.primaries) >= 2
     assert found.turns > 500
     assert [node for node, rest in found.at_rest.items() if rest.leaked] == [], found.summary()
     assert found.resident_mb[1] - found.resident_mb[0] < 15, found.summary()

@@ -142,9 +142,9 @@ class Pooled:
                 self.found.errors.append(f"{name} not read back on {cursor.route}")
 
     def _disturb(self, until: float, every_s: float) -> None:
-        """Kill the primary and bring it back, then move it by hand, and so on."""
-        for kind in cycle(("kill", "switchover")):
-            if time.monotonic() + every_s > until:
+        """Kill the primary and bring it back, then move it by hand, and so on: each at least once, however busy the machine."""
+        for number, kind in enumerate(cycle(("kill", "switchover"))):
+            if number >= 2 and time.monotonic() + every_s > until:
                 break
             due = time.monotonic() + every_s
             if kind == "kill":
