@@ -224,7 +224,8 @@ class TimingsTable(Table):
         default=_DEFAULT.stall_s,
         ge=0.1,
         le=600,
-        description="a primary that commits nothing for this long, and three times its slowest pulse of late, has failed",
+        description="a primary that commits nothing for this long, and three times its slowest pulse of late, has failed;"
+        " twice this long if its disk is slow but at work (MySQL)",
     )
     routing_ttl_s: float = Field(
         default=_DEFAULT.routing_ttl_s, ge=0.5, le=300, description="applications write no longer than this without a new pulse"

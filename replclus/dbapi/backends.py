@@ -124,7 +124,8 @@ class Backends:
 
     def await_confirmation(self, since: float, deadline: float) -> None:
         """Wait until a primary has answered a question that was asked after `since`."""
-        self._for_writer.await_confirmation(since, deadline, self.setup)
+        watcher = self.watcher
+        watcher.wait_until(lambda: watcher.confirmed_since(since), deadline)
 
     def _keep(self, link: Link) -> Link:
         """The link of a transaction, once the map is fresh again and still names its node."""

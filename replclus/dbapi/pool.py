@@ -77,7 +77,7 @@ class Pool:
             self.watcher.tally.add("reused", node.name)
             return link
         try:
-            return self.make(node, setup, term)
+            return self._make(node, setup, term)
         except NoConnectionLeft:
             self.watcher.tally.add("no_room", node.name)
             raise
@@ -119,8 +119,8 @@ class Pool:
             return link
         return None
 
-    def make(self, node: Node, setup: Setup, term: tuple[int, int]) -> Link:
-        """One more connection, if there is room for it. Raises as `take` does."""
+    def _make(self, node: Node, setup: Setup, term: tuple[int, int]) -> Link:
+        """One more connection, if there is room for it."""
         address = node.address
         with self._room:
             links = self._open.setdefault(address, WeakSet())

@@ -58,53 +58,12 @@ def _raise_unreachable(watcher: Watcher) -> None:
     raise Unavailable(f"no node of the cluster can be reached: {failures or 'none has answered yet'}")
 
 
-class _Ahead:
-    """A connection to whoever is about to become the primary, made while that is waited for: the statement needs it next.
-
-    It has no past, so it may belong to the term that begins when the node has said that it is the primary.
-    """
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._link: Link | None = None
-        self._tried = False
-
-    def wait_until(self, met: Callable[[], bool], deadline: float, setup: Setup) -> bool:
-        """As `Watcher.wait_until`. Connects meanwhile, once, if a node opens; what goes wrong with that is told by `take`'s
-        successor, who needs the connection."""
-        watcher = self._pool.watcher
-        while watcher.wait_until(lambda: met() or (not self._tried and watcher.opening() is not None), deadline):
-            if met():
-                return True
-            node, self._tried = watcher.opening(), True
-            if node is not None:
-                with contextlib.suppress(err.Error, OSError):
-                    self._link = self._pool.make(node, setup, term=watcher.map.term)
-        self.give_up()
-        return False
-
-    def take(self, node: Node, setup: Setup, term: tuple[int, int]) -> Link | None:
-        """The connection, if it leads to `node`, in the state `setup`, and still works."""
-        link = self._link
-        if link is None or link.node != node or link.setup != setup or link.broken_off or link.is_stale():
-            self.give_up()
-            return None
-        self._link, self._tried, link.term = None, False, term
-        return link
-
-    def give_up(self) -> None:
-        link, self._link, self._tried = self._link, None, False
-        if link is not None:
-            self._pool.give_back(link)
-
-
 class ForWriter:
     """How one logical connection gets a link to the primary."""
 
     def __init__(self, pool: Pool, options: Options) -> None:
         self._pool = pool
         self._watcher = pool.watcher
-        self._ahead = _Ahead(pool)
         self._patience_s = options.failover_timeout_s
         self._state_dir = options.state_dir
 
@@ -122,12 +81,12 @@ class ForWriter:
             usable = now.primary is not None and time.monotonic() < watcher.fresh_until
             if not usable or (since is not None and not watcher.confirmed_since(since)):
                 held = True
-                self._await_primary(began, time.monotonic() if since is None else since, deadline, why, setup)
+                self._await_primary(began, time.monotonic() if since is None else since, deadline, why)
                 since = None
                 continue
             assert now.primary is not None
             try:
-                link = self._ahead.take(now.primary, setup, now.term) or self._pool.take(now.primary, setup, term=now.term)
+                link = self._pool.take(now.primary, setup, term=now.term)
             except NoConnectionLeft:
                 if time.monotonic() >= deadline:
                     raise
@@ -148,19 +107,14 @@ class ForWriter:
                 watcher.tally.add("held", now.primary.name, time.monotonic() - began)
             return link
 
-    def await_confirmation(self, since: float, deadline: float, setup: Setup) -> None:
-        """Until a primary has answered a question that was asked after `since`, or `deadline`."""
-        self._ahead.wait_until(lambda: self._watcher.confirmed_since(since), deadline, setup)
-
-    def _await_primary(self, began: float, since: float, deadline: float, why: str, setup: Setup) -> None:
+    def _await_primary(self, began: float, since: float, deadline: float, why: str) -> None:
         """Until a primary has answered a question that was asked after `since`."""
         watcher = self._watcher
         watcher.alarm()
-        if not self._ahead.wait_until(lambda: bool(watcher.barred) or watcher.confirmed_since(since), deadline, setup):
+        if not watcher.wait_until(lambda: bool(watcher.barred) or watcher.confirmed_since(since), deadline):
             _raise_unreachable(watcher)
             raise self._no_primary(time.monotonic() - began, watcher.why_no_primary or why or "the map is older than routing_ttl")
         if watcher.barred:
-            self._ahead.give_up()
             raise err.OperationalError(watcher.barred, watcher.why_no_primary)
 
     def _no_primary(self, waited_s: float, why: str) -> Unavailable:

@@ -28,8 +28,6 @@ from replclus.routing import Fitness, ewma
 
 INTERVAL_S = 0.25
 ALARM_INTERVAL_S = 0.03
-# A change of the primary that somebody asked for is over within a tenth of a second, so they are asked more often at first.
-FRESH_ALARM_INTERVAL_S, FRESH_ALARM_S_MAX = 0.01, 0.3
 # A node that accepts writes, and is not known as the primary yet, is about to say that it is one: it is asked more often, for
 # a moment.
 OPENING_INTERVAL_S, OPENING_S_MAX = 0.005, 0.5
@@ -180,14 +178,6 @@ class Watcher:
         answer = state.answer if state is not None else None
         return answer is not None and answer.asked_at > moment and time.monotonic() < self.fresh_until
 
-    def opening(self) -> Node | None:
-        """A node that began to accept writes a moment ago, and has not said yet that it is the primary."""
-        recent, known = time.monotonic() - OPENING_S_MAX, self.map.primary
-        for state in list(self.states.values()):
-            if state.answer is not None and state.answer.writable and state.opened_at > recent and state.node != known:
-                return state.node
-        return None
-
     def attend(self, link: Link) -> None:
         """Remember `link`, so that it can be broken off when its node is no longer what it was."""
         with self._changed:
@@ -261,8 +251,7 @@ class Watcher:
                 self._wake.clear()
             else:
                 opening = state.answer is not None and state.answer.writable and now - state.opened_at < OPENING_S_MAX
-                fresh = now - self._alarm_at < FRESH_ALARM_S_MAX
-                time.sleep(OPENING_INTERVAL_S if opening else FRESH_ALARM_INTERVAL_S if fresh else ALARM_INTERVAL_S)
+                time.sleep(OPENING_INTERVAL_S if opening else ALARM_INTERVAL_S)
                 return
         silent = state.silent_since is not None and now - state.silent_since > SILENCE_S_MAX
         self._wake.wait(SILENT_INTERVAL_S if silent else INTERVAL_S)

@@ -208,7 +208,7 @@ def stalled_since(view: ClusterView) -> float | None:
     since = min((moment for moment in moments if moment is not None), default=None)
     if facts is None or not facts.writable or since is None or beat_lost(view) or commits_blocked(view):
         return None
-    if view.now - view.primary.at > SLEPT_TICKS * view.spec.timings.tick_s:
+    if view.now - view.primary.at > _news_s_max(view):
         return None  # whether it answers now is not known
     present = [
         view.remembered(member.name).receiving_since
@@ -219,6 +219,14 @@ def stalled_since(view: ClusterView) -> float | None:
     primary = view.remembered(view.record.primary)
     answering_since = since if primary.answering_since is None else primary.answering_since
     return max(since, min(present, default=since), answering_since, primary.executed_at if shows_commits(facts) else NEVER)
+
+
+def _news_s_max(view: ClusterView) -> float:
+    """How old an answer of the primary may be. A hung disk leaves the whole question without an answer, so each look takes its
+    whole time before it brings the small one's."""
+    timings = view.spec.timings
+    hangs = view.primary.at - view.primary.full_at >= timings.probe_timeout_s
+    return SLEPT_TICKS * timings.tick_s + (timings.probe_timeout_s if hangs else 0.0)
 
 
 def shows_commits(server: Facts) -> bool:

@@ -71,8 +71,8 @@ def too_many_failovers(view: ClusterView) -> str | None:
 
 
 def fail_over_stalled(view: ClusterView, node: str) -> Decision:
-    """Fail over once nothing was committed for `stall_s` and three times as long as the slowest beat of late took. Never if
-    somebody's lock is in the way."""
+    """Fail over once nothing was committed for `stall_s` and three times as long as the slowest beat of late took, or for twice
+    `stall_s` where the disk is at work. Never if somebody's lock is in the way."""
     if diagnose.writes_locked(view):
         return Stay("somebody holds a global lock: that is a person's doing, and ends with it")
     if view.record.durability is Durability.AVAILABLE and not can_be_fenced(view, node):

@@ -104,8 +104,9 @@ class Workers:
             return
         try:
             done = self._restorer.bring_back(record, node, donor, extra, lambda event: self._tell(node, event), self._stop)
-        except ReplclusError as error:
-            self._end(node, Work(ended=True, what=str(error)))
+        except Exception as error:
+            # Also a mistake of ours must not leave it rebuilding for ever.
+            self._end(node, Work(ended=True, what=str(error) if isinstance(error, ReplclusError) else repr(error)))
             return
         if self._stop.is_set() and not done.ok:
             return

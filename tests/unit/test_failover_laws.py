@@ -266,6 +266,14 @@ def test_what_a_primary_said_long_ago_is_no_stall() -> None:
 
 
 @pytest.mark.parametrize(
+    ("looked_s", "age_s", "known"), [(0.9, 1.0, False), (0.9, 2.0, True), (1.4, 3.0, True), (1.6, 3.0, False)]
+)
+def test_a_look_at_a_hung_disk_takes_its_time(looked_s: float, age_s: float, known: bool) -> None:
+    """It answers the small question each time, and the whole one since `age_s` no more."""
+    assert diagnose.writes_stalled(_stalled(9, f"looked={looked_s} age={age_s}")) is known
+
+
+@pytest.mark.parametrize(
     ("since_s", "seen", "acts"),
     [
         (2.4, "", False),

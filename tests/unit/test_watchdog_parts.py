@@ -7,8 +7,11 @@ import threading
 from replclus.model.gtid import MysqlGtidSet
 from replclus.model.observation import Facts, Identity, Observation, Reach, Version
 from replclus.model.spec import Flavour
+from replclus.provision.restorer import Restorer
 from replclus.watchdog.board import BACKOFF_S_MAX, Board
 from replclus.watchdog.pulse import BeatClock
+from replclus.watchdog.restoring import Workers
+from tests.clusters import eventually
 
 UUID = "00000000-0000-0000-0000-000000000001"
 
@@ -124,3 +127,12 @@ def test_news_means_a_complete_look_or_silence_after_the_question() -> None:
     board.put(seen(Reach.TIMED_OUT, at=12.0), asked_at=12.0)
     assert board._is_newer("n2", 11.5)
     assert not board._is_newer("n3", 0.0)
+
+
+def test_a_rebuild_that_meets_a_mistake_of_ours_ends() -> None:
+    """A record of a cluster that does not exist is enough of one: nothing can be done with it."""
+    workers = Workers(Restorer(spec=None, secrets=None), Board(Hand()), lambda _: None)  # type: ignore[arg-type]
+    workers.begin(None, "n2", "n1", None)  # type: ignore[arg-type]
+    eventually(lambda: workers.works(["n2"])["n2"].ended, "it ends")
+    work = workers.works(["n2"])["n2"]
+    assert not work.ok and "AttributeError" in work.what
