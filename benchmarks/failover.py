@@ -107,7 +107,7 @@ class Bench:
             self._print_timeline(heard, struck)
         self._check((cluster.record.primary,))
         self.kind.heal(cluster, old)
-        eventually(cluster.healthy, f"the cluster is healthy again, with {old}", within_s=RECOVER_S_MAX)
+        cluster.until_healthy(f"the cluster is healthy again, with {old}", within_s=RECOVER_S_MAX)
 
     def _count(self, struck: float) -> None:
         failed, unknown = self.client.fates(struck, "failed"), self.client.fates(struck, "unknown")
@@ -158,7 +158,7 @@ def bench(kind: Kind, flavour: Flavour, row: Row, *, timeline: bool) -> Iterator
         cluster = world.cluster
         cluster.run(cluster.record.primary, TABLE)
         with world.watchdog() as watchdog:
-            eventually(cluster.healthy, "the cluster is healthy", within_s=RECOVER_S_MAX)
+            cluster.until_healthy("the cluster is healthy", within_s=RECOVER_S_MAX)
             with writing(world.address, root / "client.jsonl", prefix=world.client_prefix) as client:
                 made = Bench(kind, row, cluster, watchdog, client, timeline)
                 yield made

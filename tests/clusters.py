@@ -94,6 +94,16 @@ class Cluster:
         writable = [node.name for node in seen.nodes if node.writable]
         return not seen.problems and writable == [seen.primary] and self.record.operation is None
 
+    def until_healthy(self, what: str, *, within_s: float = PATIENCE_S) -> None:
+        """Wait for it, and when it is not, say what is the matter."""
+        try:
+            eventually(self.healthy, what, within_s=within_s)
+        except AssertionError as error:
+            seen, record = self.status(), self.record
+            problems = "; ".join(problem.sentence for problem in seen.problems) or "no problem"
+            writable = ", ".join(node.name for node in seen.nodes if node.writable) or "nobody"
+            raise AssertionError(f"{error}: {problems}; {writable} is writable; the record is {record}") from None
+
     def process(self, name: str) -> LocalProcess:
         return self.sandbox.process(name)
 

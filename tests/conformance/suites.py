@@ -23,10 +23,13 @@ SUITE_S_MAX = 400
 
 
 def make_account(cluster: Cluster, *schemas: str) -> None:
-    """An account that may do everything but write to a replica: a statement that went astray must not succeed there."""
+    """An account that may do everything but write to a replica: a statement that went astray must not succeed there.
+
+    A test that is played again finds the one of its first run.
+    """
     hosts = ("localhost", "127.0.0.1")
     for host in hosts:
-        cluster.run("n1", f"CREATE USER '{USER}'@'{host}' IDENTIFIED BY '{PASSWORD}'")
+        cluster.run("n1", f"CREATE USER IF NOT EXISTS '{USER}'@'{host}' IDENTIFIED BY '{PASSWORD}'")
         cluster.run("n1", f"GRANT ALL ON *.* TO '{USER}'@'{host}' WITH GRANT OPTION")
         if cluster.sandbox.flavour == "mariadb":
             cluster.run("n1", f"REVOKE SUPER, READ ONLY ADMIN ON *.* FROM '{USER}'@'{host}'")

@@ -80,7 +80,7 @@ class TestNoPrimary:
         """On its own host its record tells why it does not act: an acknowledging replica is down as well, and may know more."""
         made = initialised(make_sandbox(cluster.sandbox.flavour, replicas=2))
         with made.watchdog() as watchdog:
-            eventually(made.healthy, "the cluster is healthy")
+            made.until_healthy("the cluster is healthy")
             with replclus.connect(**account(made), autocommit=True, failover_timeout=3) as connection:
                 scalar(connection, "SELECT 1")
                 time.sleep(1)

@@ -28,7 +28,7 @@ def cluster(sandbox: Sandbox) -> Iterator[Cluster]:
     made = initialised(sandbox)
     made.run("n1", "CREATE TABLE app.ledger (id VARCHAR(40) PRIMARY KEY)")
     with made.watchdog():
-        eventually(made.healthy, "the cluster is healthy")
+        made.until_healthy("the cluster is healthy")
         yield made
     registry.shut_down()
 
@@ -143,7 +143,7 @@ def test_tracked_outcomes_leave_nothing_unknown(cluster: Cluster) -> None:
         for _ in range(2):
             time.sleep(1)
             cluster.start(fail_over(cluster))
-            eventually(cluster.healthy, "the cluster is healthy again")
+            cluster.until_healthy("the cluster is healthy again")
     audit(cluster, books)
     assert books.unknown == []
     assert len(books.rolled_back) <= 4

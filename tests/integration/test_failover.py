@@ -47,7 +47,7 @@ def test_killed_primary_is_replaced_and_comes_back_as_a_replica(cluster: Cluster
 
         report = cluster.start("n1")
         assert not report.cut_refused
-        eventually(cluster.healthy, "the old primary is back as a replica")
+        cluster.until_healthy("the old primary is back as a replica")
         assert cluster.record.primary == promoted
         wait_until_equal(cluster)
         assert cluster.record.ackers == frozenset({"n1", "n2", "n3", "n4"}) - {promoted}
@@ -73,7 +73,7 @@ def test_tail_that_nobody_acknowledged_is_cut_off_without_a_rebuild(cluster: Clu
         eventually(lambda: watchdog.said("PrimaryChanged"), "a new primary is announced")
         report = cluster.start("n1")
         assert report.cut, "the tail was cut off before the server came up"
-        eventually(cluster.healthy, "the old primary is back as a replica")
+        cluster.until_healthy("the old primary is back as a replica")
         wait_until_equal(cluster)
         assert cluster.rows("n1", "SELECT what FROM app.t") == (("kept",),)
 
@@ -91,7 +91,7 @@ def test_diverged_old_primary_is_quarantined_and_says_what_it_has(cluster: Clust
         cluster.kill("n1")
         eventually(lambda: watchdog.said("PrimaryChanged"), "a new primary is announced")
         cluster.sandbox.start("n1")
-        eventually(cluster.healthy, "the old primary is back")
+        cluster.until_healthy("the old primary is back")
         # Behind the cluster's back, past read-only, and after it was detached from everybody.
         watchdog.stop()
         stop = "STOP SLAVE" if cluster.sandbox.flavour == "mariadb" else "STOP REPLICA"
@@ -109,14 +109,14 @@ def test_writable_replica_is_closed_again(cluster: Cluster) -> None:
     with cluster.watchdog() as watchdog:
         cluster.run("n3", "SET GLOBAL read_only=0")
         eventually(lambda: watchdog.said("ProblemAppeared", problem="TwoWriters", node="n3"), "it is noticed")
-        eventually(cluster.healthy, "it is closed")
+        cluster.until_healthy("it is closed")
 
 
 def test_replication_that_was_stopped_by_hand_is_started_again(cluster: Cluster) -> None:
     with cluster.watchdog() as watchdog:
         cluster.run("n2", "STOP SLAVE" if cluster.sandbox.flavour == "mariadb" else "STOP REPLICA")
         eventually(lambda: watchdog.said("ProblemAppeared", node="n2"), "it is noticed")
-        eventually(cluster.healthy, "it is started again")
+        cluster.until_healthy("it is started again")
 
 
 def test_everything_restarted_at_once_comes_back_with_the_same_primary(cluster: Cluster) -> None:
@@ -126,7 +126,7 @@ def test_everything_restarted_at_once_comes_back_with_the_same_primary(cluster: 
     cluster.sandbox.start()
     assert not any(cluster.writable(name) for name in cluster.sandbox.names), "nobody opens by itself"
     with cluster.watchdog():
-        eventually(cluster.healthy, "the cluster is whole again")
+        cluster.until_healthy("the cluster is whole again")
         assert cluster.record.primary == "n1"
         assert cluster.record.epoch == 2
         insert(cluster, "n1", "after")
@@ -159,7 +159,7 @@ def test_a_replica_that_died_before_does_not_stand_in_the_way(cluster: Cluster) 
         insert(cluster, cluster.record.primary, "without n1 and n3")
         cluster.start("n1")
         cluster.start("n3")
-        eventually(cluster.healthy, "both are back")
+        cluster.until_healthy("both are back")
         wait_until_equal(cluster)
 
 
@@ -169,7 +169,7 @@ def test_a_frozen_replica_is_no_reason_for_anything(cluster: Cluster) -> None:
         eventually(lambda: watchdog.said("ProblemAppeared", problem="ReplicaDown", node="n3"), "it is noticed")
         insert(cluster, "n1", "still writing")
         cluster.process("n3").thaw()
-        eventually(cluster.healthy, "it is back")
+        cluster.until_healthy("it is back")
         assert cluster.record.epoch == 1
         wait_until_equal(cluster)
 
@@ -181,7 +181,7 @@ def test_frozen_primary_is_fenced_and_replaced(cluster: Cluster) -> None:
         assert took < 10
         assert not cluster.process("n1").is_running(), "the old one was killed: nobody may thaw it into a second primary"
         cluster.start("n1")
-        eventually(cluster.healthy, "the old primary is back as a replica")
+        cluster.until_healthy("the old primary is back as a replica")
 
 
 def test_a_second_watchdog_is_turned_away(cluster: Cluster) -> None:
@@ -207,7 +207,7 @@ def test_old_tokens_of_tracked_writes_are_dropped_on_the_primary_and_nowhere_els
         if name == "n2":
             assert len(cluster.rows("n2", "SELECT * FROM replclus.outcome")) == 2, "a replica has no transaction of its own"
     assert cluster.rows("n1", "SELECT HEX(token) FROM replclus.outcome") == (("01",),)
-    eventually(cluster.healthy, "nobody is errant")
+    cluster.until_healthy("nobody is errant")
 
 
 def test_the_watchdog_is_logged_in_before_it_has_to_act(cluster: Cluster) -> None:
@@ -218,9 +218,9 @@ def test_the_watchdog_is_logged_in_before_it_has_to_act(cluster: Cluster) -> Non
         return all(cluster.rows(name, logins) == ((1,),) for name in cluster.sandbox.names)
 
     with cluster.watchdog():
-        eventually(cluster.healthy, "the cluster is healthy")
+        cluster.until_healthy("the cluster is healthy")
         eventually(everywhere, "the watchdog is logged in twice on every server")
         cluster.kill("n3")
         cluster.start("n3")
-        eventually(cluster.healthy, "the cluster is healthy again")
+        cluster.until_healthy("the cluster is healthy again")
         eventually(everywhere, "the watchdog is logged in twice on every server again")

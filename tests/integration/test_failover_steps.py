@@ -80,7 +80,7 @@ def settle(cluster: Cluster, round_: int, acknowledged: list[int]) -> None:
         for name in cluster.sandbox.names:
             if not cluster.process(name).is_running():
                 cluster.start(name)
-        eventually(cluster.healthy, f"round {round_}: everybody is back")
+        cluster.until_healthy(f"round {round_}: everybody is back")
         primary = cluster.record.primary
         cluster.run(primary, f"INSERT INTO app.rounds VALUES ({round_})")
         acknowledged.append(round_)

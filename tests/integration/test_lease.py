@@ -168,13 +168,13 @@ def test_a_promotion_arms_it_a_demotion_disarms_it_and_a_dead_watchdog_ends_it(c
         promoted = cluster.record.primary
         eventually(lambda: armed(cluster, promoted), "the new primary is armed")
         cluster.start("n1")
-        eventually(cluster.healthy, "the old primary is back as a replica")
+        cluster.until_healthy("the old primary is back as a replica")
         assert armed(cluster, "n1") is False
         watchdog.stop(signal.SIGKILL)
     eventually(lambda: not cluster.writable(promoted), "nobody watches, so it gives up")
     eventually(lambda: same_history(cluster), "no transaction of its own anywhere")
     with cluster.watchdog():
-        eventually(cluster.healthy, "the next watchdog opens it again")
+        cluster.until_healthy("the next watchdog opens it again")
         assert cluster.record.primary == promoted
 
 
@@ -222,7 +222,7 @@ def test_where_events_are_ruled_out_the_cluster_works_and_the_doctor_says_so(mak
     try:
         assert all("event_scheduler=ON" not in (place.directory / "my.cnf").read_text() for place in sandbox.places)
         with cluster.watchdog() as watchdog:
-            eventually(cluster.healthy, "it works")
+            cluster.until_healthy("it works")
             eventually(lambda: cluster.rows("n1", "SELECT lease_ms FROM replclus.pulse") == ((1000 * LEASE_S,),), "beats come")
             assert not armed(cluster, "n1")
             watchdog.stop(signal.SIGKILL)

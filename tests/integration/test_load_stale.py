@@ -8,7 +8,7 @@ import pytest
 
 from replclus.dbapi import registry
 from replclus.sandbox import Sandbox
-from tests.clusters import Cluster, eventually, initialised
+from tests.clusters import Cluster, initialised
 from tests.load.stale import TABLE, bounded_readers, mischief, session_readers
 
 
@@ -29,7 +29,7 @@ def test_a_session_reads_its_own_writes_and_never_back_in_time(cluster: Cluster)
 
 def test_bounded_reads_are_never_older_than_the_bound_and_a_beat(cluster: Cluster) -> None:
     with cluster.watchdog():
-        eventually(cluster.healthy, "the cluster is healthy")
+        cluster.until_healthy("the cluster is healthy")
         with mischief(cluster, held_s=1.5):
             found = bounded_readers(cluster, threads=4, seconds=4, bound_ms=600)
     assert found.stale == [], found.beat_ms

@@ -35,7 +35,7 @@ def hooked(make_sandbox: MakeSandbox, flavour: Flavour) -> Iterator[Cluster]:
         file.write(f'\n[hooks]\non_problem = ["./hang"]\non_failover = ["./tell"]\ntimeout_s = {HANGS_S}\n')
     cluster = initialised(sandbox)
     cluster.run("n1", "CREATE DATABASE IF NOT EXISTS app", "CREATE TABLE app.t (id INT PRIMARY KEY)")
-    eventually(cluster.healthy, "the cluster is healthy")
+    cluster.until_healthy("the cluster is healthy")
     yield cluster
     cluster.store.close()
 
@@ -63,7 +63,7 @@ def test_a_failover_is_reported_audited_and_told_while_a_hook_hangs(hooked: Clus
         assert first == f"n1 {promoted}"
         assert json.loads(document)["event"] == "PrimaryChanged"
         hooked.start("n1")
-        eventually(hooked.healthy, "the old primary is back")
+        hooked.until_healthy("the old primary is back")
 
     report = facts("report", "2", "-c", config)
     assert (report["kind"], report["outcome"], report["old"], report["new"]) == ("failover", "promoted", "n1", promoted)

@@ -33,7 +33,7 @@ def shared(module_sandbox: Sandbox) -> Iterator[Cluster]:
 @pytest.fixture
 def cluster(shared: Cluster) -> Iterator[Cluster]:
     """Healthy at the beginning, and unchanged but for the answer at the end."""
-    eventually(shared.healthy, "the cluster is healthy")
+    shared.until_healthy("the cluster is healthy")
     before = shared.record
     yield shared
     after = shared.record
@@ -61,7 +61,7 @@ def test_switchover_to_a_node_that_is_down(cluster: Cluster) -> None:
     finally:
         cluster.start("n3")
         with cluster.watchdog():
-            eventually(cluster.healthy, "n3 is back")
+            cluster.until_healthy("n3 is back")
 
 
 def test_switchover_to_a_node_that_lags(cluster: Cluster) -> None:
@@ -140,7 +140,7 @@ def test_beats_grow_although_the_wall_clock_was_set_back(cluster: Cluster) -> No
     cluster.run("n1", f"UPDATE replclus.pulse SET beat = {before}")
     with cluster.watchdog() as watchdog:
         eventually(lambda: beats(cluster) > before, "the next watchdog goes on from there")
-        eventually(cluster.healthy, "and nobody seems to lag")
+        cluster.until_healthy("and nobody seems to lag")
         assert not watchdog.said("ProblemAppeared", problem="PrimarySuspect")
         lag = {node["name"]: node["lag_ms"] for node in facts("status", "-c", cluster.sandbox.config)["nodes"]}
     assert all(found is not None and found < 10_000 for found in lag.values()), lag
@@ -176,7 +176,7 @@ class TestPause:
         assert (verdict["verdict"], verdict["blockers"][0]) == ("refuse", "the watchdog is paused: run `replclus resume`")
         assert facts("resume", "-c", config)["done"]
         assert facts("resume", "-c", config)["done"], "idempotent"
-        eventually(cluster.healthy, "n2 receives again")
+        cluster.until_healthy("n2 receives again")
 
 
 # ---- what changes the cluster has one of its own -----------------------------------------------------------------------
@@ -185,7 +185,7 @@ class TestPause:
 def test_switchover_to_an_errant_and_to_a_quarantined_node(sandbox: Sandbox) -> None:
     cluster = initialised(sandbox)
     cluster.run("n1", "CREATE DATABASE IF NOT EXISTS app", "CREATE TABLE app.t (id INT PRIMARY KEY)")
-    eventually(cluster.healthy, "the cluster is healthy")
+    cluster.until_healthy("the cluster is healthy")
     cluster.run("n3", "SET GLOBAL read_only = 0", "INSERT INTO app.t VALUES (666)", "SET GLOBAL read_only = 1")
     sentence = refused(cluster, "switchover", "--to", "n3")
     assert sentence.startswith("n3 has transactions of its own")
@@ -203,7 +203,7 @@ def test_the_wall_clock_may_jump_while_the_watchdog_runs(sandbox: Sandbox) -> No
     thread = threading.Thread(target=watchdog.run, args=(stop,))
     thread.start()
     try:
-        eventually(cluster.healthy, "all is well")
+        cluster.until_healthy("all is well")
         offset_s[0] = -3600.0
         seen = [beats(cluster)]
         for _ in range(3):

@@ -47,7 +47,7 @@ def test_without_a_watchdog_it_is_done_at_once(make_sandbox: MakeSandbox, flavou
 def test_a_watchdog_does_it_while_it_watches(make_sandbox: MakeSandbox, flavour: Flavour) -> None:
     world = seed_world(make_sandbox, flavour)
     with world.cluster.watchdog() as watchdog:
-        eventually(world.cluster.healthy, "the watchdog is content")
+        world.cluster.until_healthy("the watchdog is content")
         asked = replclus(world, "rebuild", NODE)
         assert asked.returncode == 0 and "is being rebuilt" in asked.stdout, asked.stderr
         eventually(lambda: back(world), "it is back", within_s=REBUILD_S_MAX)

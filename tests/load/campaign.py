@@ -17,7 +17,7 @@ from pathlib import Path
 from replclus.dbapi import registry
 from replclus.model.spec import Flavour
 from replclus.sandbox import Sandbox, create, throw_away
-from tests.clusters import eventually, initialised
+from tests.clusters import initialised
 from tests.load import forked, pooled, stale
 from tests.load.books import audit
 from tests.load.failovers import bring_back, fail_over, frozen, killed_again_and_again, watched
@@ -57,7 +57,7 @@ def stale_reads(sandbox: Sandbox) -> Iterable[str]:
     print(f"  session: {found.summary()}")
     yield from found.stale
     with cluster.watchdog():
-        eventually(cluster.healthy, "the cluster is healthy")
+        cluster.until_healthy("the cluster is healthy")
         with stale.mischief(cluster, held_s=1.5):
             found = stale.bounded_readers(cluster, threads=4, seconds=30, bound_ms=BOUND_MS)
     print(f"  bounded by {BOUND_MS} ms: {found.summary()}")

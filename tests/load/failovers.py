@@ -21,7 +21,7 @@ def watched(sandbox: Sandbox) -> Iterator[tuple[Cluster, WatchdogProcess]]:
     made.run("n1", *TABLES)
     try:
         with made.watchdog() as watching:
-            eventually(made.healthy, "the cluster is healthy")
+            made.until_healthy("the cluster is healthy")
             yield made, watching
     finally:
         registry.shut_down()
@@ -46,7 +46,7 @@ def replaced(cluster: Cluster, old: str) -> None:
 
 def bring_back(cluster: Cluster, name: str) -> None:
     cluster.start(name)
-    eventually(cluster.healthy, f"the cluster is healthy again, with {name}")
+    cluster.until_healthy(f"the cluster is healthy again, with {name}")
 
 
 def switch_over(cluster: Cluster) -> None:
@@ -54,7 +54,7 @@ def switch_over(cluster: Cluster) -> None:
     command = [sys.executable, "-m", "replclus.cli.main", "switchover", "-c", str(cluster.sandbox.config)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert ended.returncode == 0, ended.stderr
-    eventually(cluster.healthy, "the cluster is healthy after a switchover")
+    cluster.until_healthy("the cluster is healthy after a switchover")
 
 
 def killed_again_and_again(cluster: Cluster, times: int, *, pause_s: float = 1.0) -> None:
@@ -85,7 +85,7 @@ def frozen(cluster: Cluster, books: Books) -> Iterable[str]:
     if not process.is_running():
         # Fenced: the watchdog has killed it.
         cluster.start(old)
-    eventually(cluster.healthy, f"the cluster is healthy again, with {old}")
+    cluster.until_healthy(f"the cluster is healthy again, with {old}")
     return [
         f"{what} waited {ended - replaced_at:.1f} s for a frozen server after it was replaced"
         for began, ended, what in books.slow

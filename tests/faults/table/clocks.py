@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.clusters import eventually
 from tests.faults.catalogue import Expect, fault
 from tests.faults.inject.clocks import make_clock
 from tests.faults.preparing import clock, clocks_for
@@ -43,7 +42,7 @@ def watchdogs_clock_jumps(scene: Scene) -> None:
     moved = make_clock(scene.directory)
     scene.stop_watchdog()
     scene.start_watchdog(prefix=("env", *(f"{name}={value}" for name, value in moved.environment().items())))
-    eventually(scene.cluster.healthy, "it has looked at everything", within_s=PATIENCE_S)
+    scene.cluster.until_healthy("it has looked at everything", within_s=PATIENCE_S)
     for offset in (HOUR_S, -HOUR_S):
         with moved.moved(offset):
             scene.quiet(JUMPED_S)
