@@ -14,12 +14,15 @@ from pymysql import err
 
 from replclus.dbapi.backends import Backends
 from replclus.dbapi.errors import TransactionLost
-from replclus.dbapi.failures import Fate, fate_of, sentence
+from replclus.dbapi.failures import REDEFINED, Fate, fate_of, sentence
 from replclus.dbapi.link import Link
 from replclus.dbapi.waiting import for_replica
 
 # A read that was under way when its connection broke is sent again this often.
 RESENDS_MAX = 2
+# What a replica does to a table is asked about again and again for so long, and so often.
+REDEFINED_S_MAX = 1.0
+REDEFINED_PAUSE_S = 0.01
 
 Send = Callable[[Link], object]
 
@@ -56,13 +59,17 @@ class Replica:
                 if fate is Fate.TIMED_OUT:
                     self.backends.drop_reader()
                     self.shown = self.read_only = False
-                if fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
+                soon = fate is Fate.ANSWERED and error.args[0] in REDEFINED and time.monotonic() < began + REDEFINED_S_MAX
+                if soon:
+                    time.sleep(REDEFINED_PAUSE_S)
+                elif fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
                     self.backends.complained = link
                     raise error
-                self.forget(link, sentence(error))
-                cut += fate is Fate.UNKNOWN
-                if link.killed or cut > RESENDS_MAX or time.monotonic() >= deadline:
-                    raise error
+                else:
+                    self.forget(link, sentence(error))
+                    cut += fate is Fate.UNKNOWN
+                    if link.killed or cut > RESENDS_MAX or time.monotonic() >= deadline:
+                        raise error
                 failed = None
                 self.backends.watcher.tally.add("retried", link.node.name)
             reader = self.backends.get_reader(patient=patient)

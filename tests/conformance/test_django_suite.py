@@ -59,5 +59,7 @@ def _run(directory: Path, database: dict[str, Any]) -> Outcomes:
     tests = installed("Django") / "tests"
     said = run(["-c", _WITH_SETTINGS.format(directory=str(directory), command=command)], tests, {"REPORT": str(report)})
     assert report.exists(), said[-3000:]
-    found: Outcomes = json.loads(report.read_text())
+    told = json.loads(report.read_text())
+    print(*told["complaints"], sep="\n")
+    found: Outcomes = told["outcomes"]
     return found

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from contextlib import ExitStack
 from typing import get_args
 
 import pytest
 
 import replclus
 from replclus.dbapi.mode import Balance
-from tests.clusters import Cluster
+from tests.clusters import Cluster, eventually
 from tests.integration.dbapi_world import Connect, cluster, connect, scalar
 
 __all__ = ["cluster", "connect"]
@@ -238,3 +240,32 @@ class TestTransactions:
         connection.rollback()
         connection.autocommit(True)
         assert scalar(connection, "SELECT COUNT(*) FROM t WHERE v = 'by statement'") == 0
+
+
+def test_a_table_that_the_replica_is_redefining_is_asked_about_again(cluster: Cluster, connect: Connect) -> None:
+    """A reader on each replica holds up what was renamed on the primary, for less than the second that a read has patience.
+
+    Meanwhile both families answer 1684 to a DESCRIBE in a transaction, about the tables that are locked already. They are
+    locked in the order of their names.
+    """
+    cluster.run("n1", "CREATE TABLE app.looked_at (id INT)", "CREATE TABLE app.read_now (id INT)")
+    connection = connect(autocommit=False)
+    for name in cluster.sandbox.names[1:]:
+        eventually(lambda name=name: cluster.rows(name, "SHOW TABLES FROM app LIKE 'read_now'"), "the tables are there")  # type: ignore[misc]
+    with ExitStack() as busy, connection.cursor() as cursor:
+        holders = [busy.enter_context(cluster.connect(name, autocommit=False)) for name in cluster.sandbox.names[1:]]
+        for holder in holders:
+            holder.query("SELECT * FROM app.read_now")
+        cursor.execute("SELECT COUNT(*) FROM t")
+        on = cursor.route.node
+        assert on != "n1"
+        renames = "RENAME TABLE app.looked_at TO app.elsewhere, app.elsewhere TO app.looked_at, app.read_now TO app.was_read"
+        cluster.run("n1", renames)
+        waiting = "SELECT 1 FROM information_schema.processlist WHERE state LIKE 'Waiting for table metadata lock'"
+        eventually(lambda: cluster.rows(on, waiting), "the replica waits for its reader")
+        letting_go = threading.Timer(0.4, lambda: [holder.rollback() for holder in holders])
+        letting_go.start()
+        cursor.execute("DESCRIBE looked_at")
+        assert cursor.fetchall()[0][0] == "id"
+        assert cursor.route.node == on
+        letting_go.join()
