@@ -26,6 +26,8 @@ def tick(view: ClusterView) -> Decision:
         return Wait(f"nobody has looked at {', '.join(overslept)} for too long", reread=overslept)
     if record.operation is not None:
         return _continue(view, record.operation)
+    if not view.asked_since_change(record.primary):
+        return Wait(f"{record.primary} must be asked again, now that it is primary", reread=(record.primary,))
     asked = record.request if record.request is not None and record.request.done is None else None
     if asked is not None and record.paused and asked.kind not in WHILE_PAUSED:
         return Act(plan.answer(view, "the watchdog is paused: `replclus resume` first", done=False))

@@ -103,6 +103,8 @@ def reopen(view: ClusterView, node: str) -> Decision:
     replicas = [(facts.received, errant(view, member, facts)) for member, facts in view.serving_replicas()]
     if all(primary.received.contains(received.subtract(own)) for received, own in replicas):
         return Act(plan.reopen(view, "it accepts no writes, and nobody has more than it"))
+    if any(view.primary.full_at < view.seen(member.name).full_at for member, _ in view.serving_replicas()):
+        return Wait(f"somebody has more than we knew of {node}; asking it again", reread=(node,))
     return fail_over(view, node)
 
 
@@ -111,11 +113,15 @@ def may_touch(view: ClusterView, node: str) -> bool:
     return view.now >= view.remembered(node).not_before
 
 
+def _resting(node: str) -> Stay:
+    return Stay(f"{node} is left alone for a moment: a step there has failed, or is still under way")
+
+
 def close_replica(view: ClusterView, node: str) -> Decision:
     """Make it read-only; fence it where commits wait, because read-only would wait behind them."""
     facts = view.facts(node)
     if not may_touch(view, node) or facts is None:
-        return Stay(f"{node} is left alone for a moment after a failed step")
+        return _resting(node)
     if facts.semi_sync.waiting and view.remembered(node).fenced_in == view.record.epoch:
         return Stay(f"{node} is fenced, and cannot be made read-only behind the commits that wait there: restart it")
     if facts.semi_sync.waiting:
@@ -224,7 +230,7 @@ def restore_settings(view: ClusterView, node: str) -> Decision:
     """Set them again."""
     facts = view.facts(node)
     if facts is None or not may_touch(view, node):
-        return Stay(f"{node} is left alone for a moment after a failed step")
+        return _resting(node)
     return Act(plan.configure(node, f"{node} gets back {', '.join(facts.drift) or 'its role'}"))
 
 
@@ -236,7 +242,7 @@ def go_on_rebuilding(view: ClusterView, node: str) -> Decision:
         if source is None or primary is None:
             return Stay(f"{node} is rebuilt when the primary answers")
         if not may_touch(view, node):
-            return Stay(f"{node} is left alone for a moment after a failed step")
+            return _resting(node)
         known = facts is not None and not view.stranger(facts)
         extra = facts.received.beyond(primary.executed) if facts is not None and known else None
         return Act(plan.seed(node, source, extra or None))
@@ -271,7 +277,7 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
     if primary is None or facts is None:
         return Stay(f"{node} is judged when the primary answers")
     if not may_touch(view, node):
-        return Stay(f"{node} is left alone for a moment after a failed step")
+        return _resting(node)
     if facts.writable:
         return Stay(f"{node} is judged when it is closed: what waits to be committed there may still be cut off")
     if primary.executed.contains(facts.received):
@@ -287,7 +293,7 @@ def judge_and_attach(view: ClusterView, node: str) -> Decision:
 def restart_replication(view: ClusterView, node: str) -> Decision:
     """Start what has stopped."""
     if not may_touch(view, node):
-        return Stay(f"{node} is left alone for a moment after a failed step")
+        return _resting(node)
     if view.primary.reach is not Reach.ANSWERED:
         return Stay("the primary does not answer")
     facts = view.facts(node)

@@ -91,12 +91,13 @@ def each_replica(
 ) -> Callable[[ClusterView], Iterator[Match]]:
     """A matcher that asks `condition` about every answering replica; a sentence is a match, None is not.
 
-    One that is being rebuilt has its own row, and no other.
+    One that is being rebuilt has its own row, and no other. One that was not asked since the primary changed is not judged: a
+    step of that change has just altered what is known of it.
     """
 
     def find(view: ClusterView) -> Iterator[Match]:
         for member, facts in view.answering_replicas():
-            if member.state is MemberState.REBUILDING:
+            if member.state is MemberState.REBUILDING or not view.asked_since_change(member.name):
                 continue
             if sentence := condition(view, member, facts):
                 yield member.name, f"{member.name} {sentence}"

@@ -43,7 +43,8 @@ class NodeHistory:
     because the last one failed. `fed_at`: when it last showed that its receiver had got something, an event or a heartbeat.
     `fenced_in`: the epoch in which it was last fenced for certain. `receiving_since`: when its receiver was first seen
     switched on, in an unbroken row. `synced_at`: when it last showed that its disk had made something durable.
-    `executed_at`: when what it has executed was last seen to have grown.
+    `executed_at`: when what it has executed was last seen to have grown. `asked_at`: when the question was sent that its latest
+    observation answers, or leaves unanswered.
     """
 
     silent_since: float | None = None
@@ -55,6 +56,7 @@ class NodeHistory:
     receiving_since: float = NEVER
     synced_at: float = NEVER
     executed_at: float = NEVER
+    asked_at: float = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,8 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
-    """One moment of a cluster. `operation_since` is when this watchdog first saw the record's present operation.
+    """One moment of a cluster. `operation_since` is when this watchdog first saw the record's present operation, or none in the
+    present epoch; what it had asked before says nothing about a primary that was not one yet.
 
     `wall_s` is the time of day in seconds, for `record.failovers` only. Every beat sent so far is `newest_beat` or less.
     `works` are the rebuilds in the background.
@@ -96,6 +99,10 @@ class ClusterView:
 
     def remembered(self, name: str) -> NodeHistory:
         return self.history.get(name) or NodeHistory()
+
+    def asked_since_change(self, name: str) -> bool:
+        """Was the latest question to `name` sent after the last change of the primary?"""
+        return self.remembered(name).asked_at >= self.operation_since
 
     def facts(self, name: str) -> Facts | None:
         """What `name` says now: None unless it answered the latest probe."""

@@ -112,6 +112,7 @@ def _remember(history: NodeHistory, before: Observation | None, seen: Observatio
     since = (seen.at if history.receiving_since == NEVER else history.receiving_since) if receives else NEVER
     return replace(
         history,
+        asked_at=asked_at,
         silent_since=silent_since,
         highest_received=highest,
         fed_at=fed_at,

@@ -65,7 +65,7 @@ class Watchdog:
         self._beats = BeatClock(wall, clock)
         self._problems: dict[tuple[str, str | None], Problem] = {}
         self._said: tuple[str, str] = ("", "")
-        self._operation: tuple[int, Phase | None] = (0, None)
+        self._operation: tuple[int, Phase | None] | None = None
         self._operation_since = NEVER
         self._patience_s = spec.timings.tick_s / PATIENCE_PART
 
@@ -154,7 +154,8 @@ class Watchdog:
             self._telling.changes.begin(view, decision.plan)
             began = self._clock()
             after = executor.run(decision.plan, record)
-            self._note_operation(after, began)
+            # What is asked while the last step of a change is done may be answered from before it.
+            self._note_operation(after, began if after.operation is not None else self._clock())
             self._telling.changes.end(record, after)
             self._reread(probers, tuple(probers))
         elif isinstance(decision, Wait):
@@ -191,7 +192,8 @@ class Watchdog:
     def _note_operation(self, record: ClusterRecord, since: float) -> None:
         present = (record.epoch, record.operation.phase if record.operation else None)
         if present != self._operation:
-            self._operation, self._operation_since = present, since
+            found_at_rest = self._operation is None and record.operation is None
+            self._operation, self._operation_since = present, NEVER if found_at_rest else since
 
     def _topology(self, record: ClusterRecord) -> Topology:
         observations, history = self._board.snapshot()

@@ -111,7 +111,7 @@ def view(scenario: Scenario, flavour: Flavour) -> ClusterView:
             slowest_s=float(pulse_words.get("slowest", "0")),
         ),
         history={name: _history(name, words[name], flavour) for name in names},
-        operation_since=NOW - 0.15,
+        operation_since=NOW - float(record_words.get("changed", "0.15" if record.operation else "inf")),
         wall_s=WALL_S,
         newest_beat=BEAT_OF_MARKS,
         works={name: work for name in names if (work := _work(words[name]))},
@@ -343,4 +343,5 @@ def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
         fenced_in=words.number("fenced_in"),
         synced_at=NOW - float(words.get("synced", "inf")),
         executed_at=NOW - float(words.get("executed", "inf")),
+        asked_at=NOW - float(words.get("asked", "0.02")),
     )

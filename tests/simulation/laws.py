@@ -138,7 +138,9 @@ def _no_false_failover(world: World, before: ClusterRecord, reason: str) -> None
     request = before.request
     forced = request is not None and request.done is None and request.kind is RequestKind.FAILOVER and request.force
     healthy_for = world.now - world.unhealthy_at
-    if world.lossless and healthy_for > HEALTHY_QUANTA and not forced and can_serve(world):
+    # No evidence against a primary is older than its being one.
+    long_enough = healthy_for > HEALTHY_QUANTA or world.unhealthy_at < world.settled_at
+    if world.lossless and long_enough and not forced and can_serve(world):
         able = f"it has been able to acknowledge for {healthy_for} quanta"
         raise Violation(f"failover from {before.primary} because {reason}, and {able}")
 

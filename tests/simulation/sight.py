@@ -133,6 +133,7 @@ class Sight:
         history = self.history.get(seen.node)
         if history is None:
             history = self.history[seen.node] = NodeHistory()
+        history = replace(history, asked_at=probe.asked_at * QUANTUM_S)
         if seen.reach.alive:
             asked_s = probe.asked_at * QUANTUM_S
             slept = before is None or asked_s - before.at > SLEPT_S

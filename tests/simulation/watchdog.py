@@ -56,7 +56,7 @@ class Watchdog:
         self._work: Doing = self._run()
         self._stragglers: list[Acting] = []
         self.works: dict[str, Work] = {}
-        self._operation: tuple[int, Phase | None] = (0, None)
+        self._operation: tuple[int, Phase | None] | None = None
         self._operation_since = NEVER
         self._decided = 0
 
@@ -116,7 +116,8 @@ class Watchdog:
             laws.plan_is_lawful(view, decision.plan)
             self.had = dict(self.sight.had)
             yield from self._execute(decision.plan, record)
-            self._note_operation(self.world.record, began * QUANTUM_S)
+            since = began if self.world.record.operation is not None else self.world.now
+            self._note_operation(self.world.record, since * QUANTUM_S)
             yield from self._reread(tuple(self.world.servers))
         elif isinstance(decision, Wait):
             yield from self._reread(decision.reread)
@@ -183,7 +184,8 @@ class Watchdog:
     def _note_operation(self, record: ClusterRecord, since_s: float) -> None:
         present = (record.epoch, record.operation.phase if record.operation else None)
         if present != self._operation:
-            self._operation, self._operation_since = present, since_s
+            found_at_rest = self._operation is None and record.operation is None
+            self._operation, self._operation_since = present, NEVER if found_at_rest else since_s
 
     def _reread(self, names: tuple[str, ...]) -> Doing:
         since = self.world.now

@@ -84,6 +84,8 @@ class World:
         self.ours = dict(zip(self.servers, setting.ours, strict=True))
         self.acknowledged = 0
         self.unhealthy_at = 0
+        # When the last change of the primary ended.
+        self.settled_at = 0
         self.primary_of = {1: "n1"}
         self.mail: list[tuple[int, Server, Server, int]] = []
         self.spec = ClusterSpec(
@@ -206,6 +208,8 @@ class World:
         self.tell(f"{what} (epoch {record.epoch}, ackers {','.join(sorted(record.ackers))})")
         if before.primary != record.primary or (before.operation is None and record.operation is not None):
             self.unhealthy_at = self.now
+        if before.operation is not None and record.operation is None:
+            self.settled_at = self.now
         if not self.lossless and before.primary != record.primary:
             self._account_for_loss(before, record)
         return self.record if fails == 0 else None

@@ -68,6 +68,14 @@ def test_silence_is_dated_from_the_first_unanswered_probe() -> None:
     assert board.snapshot()[1]["n2"].silent_since is None
 
 
+def test_the_question_is_dated_and_not_the_answer() -> None:
+    board = Board(Hand())
+    board.put(seen(Reach.ANSWERED, at=3.0), asked_at=2.0)
+    assert board.snapshot()[1]["n2"].asked_at == 2.0
+    board.put(seen(Reach.TIMED_OUT, at=5.0), asked_at=3.5)
+    assert board.snapshot()[1]["n2"].asked_at == 3.5
+
+
 def test_the_highest_position_is_remembered_when_a_node_goes_back() -> None:
     board = Board(Hand())
     board.put(seen(Reach.ANSWERED, at=1.0, received="1-9"), asked_at=1.0)
