@@ -5,8 +5,9 @@ python benchmarks/failover.py [--flavour mariadb|mysql ...] [--kind kill ...] [-
 A cluster of real servers in memory, the real `replclus watchdog`, and a client process of its own with one connection, which
 writes one row each 5 ms and keeps its own history. In each run the primary is struck; the outage is the longest time between
 two acknowledgements around that. Then the victim is brought back as its host would, and the cluster must be healthy before
-the next run. After each failover the new primary must have every row whose write was acknowledged, and in the end so must all
-servers: what is missing counts as lost. `failed` counts statements that raised anything but OutcomeUnknown, and for planned
+the next run: `back` is how long that takes, from the start of its process to a cluster that has nothing to complain about. After
+each failover the new primary must have every row whose write was acknowledged, and in the end so must all servers: what is
+missing counts as lost. `failed` counts statements that raised anything but OutcomeUnknown, and for planned
 switchovers those too.
 """
 
@@ -50,6 +51,7 @@ class Row:
     kind: str
     flavour: str
     outages_ms: list[float] = field(default_factory=list)
+    back_s: list[float] = field(default_factory=list)
     lost: int = 0
     failed: int = 0
     unknown: int = 0
@@ -58,10 +60,7 @@ class Row:
     not_healed: list[str] = field(default_factory=list)
 
     def percentile(self, part: float) -> float:
-        """Nearest rank: a value that was measured. Without any, no bound is kept."""
-        if not self.outages_ms:
-            return math.inf
-        return sorted(self.outages_ms)[max(0, math.ceil(part * len(self.outages_ms)) - 1)]
+        return percentile(self.outages_ms, part)
 
     def print(self) -> None:
         print(f"  raw ms: {' '.join(f'{value:.0f}' for value in self.outages_ms)}")
@@ -69,6 +68,9 @@ class Row:
         outage = "  ".join(f"{name} {self.percentile(part):>6.0f}" for name, part in parts.items())
         told = f"acknowledged {self.acknowledged:,}, lost {self.lost}, failed {self.failed}, unknown {self.unknown}"
         print(f"  {self.kind:<11}{self.flavour:<9}{outage} ms of {len(self.outages_ms)}; failovers {self.failovers}, {told}")
+        if self.back_s:
+            back = "  ".join(f"{name} {percentile(self.back_s, part):>6.1f}" for name, part in parts.items())
+            print(f"  {'back':<11}{self.flavour:<9}{back} s of {len(self.back_s)}")
         for why in self.not_healed:
             print(f"  BROKEN: {why}")
 
@@ -76,7 +78,14 @@ class Row:
         kept = self.lost == 0 and not self.not_healed and not (kind.planned and self.failed)
         if kind.p50_s is not None:
             kept &= promise(f"{self.kind} {self.flavour} p50", self.percentile(0.5) / 1000, kind.p50_s, "s")
+        if kind.back_s is not None:
+            kept &= promise(f"{self.kind} {self.flavour} back p99", percentile(self.back_s, 0.99), kind.back_s, "s")
         return promise(f"{self.kind} {self.flavour} p99", self.percentile(0.99) / 1000, kind.p99_s, "s") and kept
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """Nearest rank: a value that was measured. Without any, no bound is kept."""
+    return sorted(values)[max(0, math.ceil(part * len(values)) - 1)] if values else math.inf
 
 
 class Bench:
@@ -106,8 +115,11 @@ class Bench:
         if self._timeline:
             self._print_timeline(heard, struck)
         self._check((cluster.record.primary,))
+        began = time.monotonic()
         self.kind.heal(cluster, old)
         cluster.until_healthy(f"the cluster is healthy again, with {old}", within_s=RECOVER_S_MAX)
+        if not self.kind.planned:
+            self.row.back_s.append(time.monotonic() - began)
 
     def _count(self, struck: float) -> None:
         failed, unknown = self.client.fates(struck, "failed"), self.client.fates(struck, "unknown")

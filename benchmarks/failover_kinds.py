@@ -31,12 +31,13 @@ class World:
 
 
 class Kind(ABC):
-    """`p50_s` and `p99_s` are what is promised of the write outage; None where nothing is."""
+    """`p50_s` and `p99_s` are what is promised of the write outage, `back_s` of the victim's return; None where nothing is."""
 
     name: str
     what: str
     p50_s: float | None
     p99_s: float
+    back_s: float | None = None
     runs = 30
     replicas = 3
     planned = False
@@ -65,7 +66,7 @@ def _world(sandbox: Sandbox) -> World:
 
 class Kill(Kind):
     name, what = "kill", "primary SIGKILLed"
-    p50_s, p99_s, runs = 0.3, 1.0, 100
+    p50_s, p99_s, back_s, runs = 0.3, 1.0, 5.0, 100
 
     def strike(self, cluster: Cluster, primary: str) -> None:
         cluster.kill(primary)
@@ -73,7 +74,7 @@ class Kill(Kind):
 
 class Many(Kill):
     name, what = "many", "SIGKILL with 16 replicas"
-    p50_s, p99_s, runs = 0.6, 1.5, 30
+    p50_s, p99_s, back_s, runs = 0.6, 1.5, None, 30
     replicas = 16
 
 
