@@ -59,8 +59,7 @@ class Replica:
                 if fate is Fate.TIMED_OUT:
                     self.backends.drop_reader()
                     self.shown = self.read_only = False
-                soon = fate is Fate.ANSWERED and error.args[0] in REDEFINED and time.monotonic() < began + REDEFINED_S_MAX
-                if soon:
+                if fate is Fate.ANSWERED and error.args[0] in REDEFINED and time.monotonic() < began + REDEFINED_S_MAX:
                     time.sleep(REDEFINED_PAUSE_S)
                 elif fate not in (Fate.NOT_RUN, Fate.UNKNOWN):
                     self.backends.complained = link
@@ -70,8 +69,8 @@ class Replica:
                     cut += fate is Fate.UNKNOWN
                     if link.killed or cut > RESENDS_MAX or time.monotonic() >= deadline:
                         raise error
+                    self.backends.watcher.tally.add("retried", link.node.name)
                 failed = None
-                self.backends.watcher.tally.add("retried", link.node.name)
             reader = self.backends.get_reader(patient=patient)
             if reader is None and self.backends.options.replica_required:
                 for_replica(self.backends.watcher, began, deadline)
