@@ -9,8 +9,8 @@ from pymysql import err
 # A read-only server refused to write, or (1792) a read-only transaction did.
 READ_ONLY_SERVER = frozenset({1290, 1836})
 REFUSED = READ_ONLY_SERVER | {1792}
-# Nothing was read: the table is being redefined, and to wait for that might be a deadlock (ER_WARN_I_S_SKIPPED_TABLE). A
-# replica answers so about a table that it is just creating as well, when the GTID of that is in gtid_executed already.
+# Nothing was read: the table is being redefined, and to wait for that might be a deadlock (ER_WARN_I_S_SKIPPED_TABLE). On
+# a replica that is the applier's doing, which the application knows nothing of.
 REDEFINED = frozenset({1684})
 # The server ends the session: it shuts down (1053), somebody killed the connection (1927 on MariaDB), it goes offline (3032).
 ENDING = frozenset({1053, 1927, 3032})
