@@ -46,8 +46,9 @@ class WaitApplied:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitCaughtUp:
-    """Wait until `node` has received everything that `source` (read-only by now) has executed, at most `timeout_s`."""
+class CatchUp:
+    """Wait until `node` has received everything that `source` (read-only by now) has executed, at most `timeout_s`. Then it
+    stops receiving."""
 
     node: str
     source: str
@@ -159,7 +160,7 @@ Action = (
     | Fence
     | StopReceiving
     | WaitApplied
-    | WaitCaughtUp
+    | CatchUp
     | Promote
     | OpenForWrites
     | CloseForWrites

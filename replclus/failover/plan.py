@@ -10,6 +10,7 @@ from dataclasses import replace
 from replclus.failover.candidates import Elected
 from replclus.failover.decision import (
     Action,
+    CatchUp,
     CloseForWrites,
     Configure,
     Detach,
@@ -27,7 +28,6 @@ from replclus.failover.decision import (
     Swap,
     Together,
     WaitApplied,
-    WaitCaughtUp,
 )
 from replclus.failover.diagnose import process_gone
 from replclus.failover.durability import lost_relay_log, old_primary_fenced
@@ -111,8 +111,7 @@ def _catch_up(view: ClusterView, name: str, source: str | None) -> tuple[Step, .
     return (
         WaitApplied(source, timeout_s),
         Follow(name, source),
-        WaitCaughtUp(name, source, timeout_s),
-        StopReceiving(name),
+        CatchUp(name, source, timeout_s),
     )
 
 
@@ -167,14 +166,13 @@ def claim_switchover(view: ClusterView, target: str) -> Plan:
     )
     claimed = replace(record, epoch=record.epoch + 1, operation=operation)
     others = tuple(StopReceiving(member.name) for member, _ in view.serving_replicas() if member.name != target)
-    catching_up = WaitCaughtUp(target, record.primary, timings.drain_timeout_s)
+    catching_up = CatchUp(target, record.primary, timings.drain_timeout_s)
     return Plan(
         f"switchover from {record.primary} to {target}",
         (
             Swap(claimed, f"switchover from {record.primary} to {target}"),
             CloseForWrites(record.primary, timings.read_only_deadline_s),
             Together((catching_up, *others), enough=len(others)),
-            StopReceiving(target),
         ),
     )
 

@@ -109,12 +109,13 @@ def reopen(view: ClusterView, node: str) -> Decision:
 
 
 def may_touch(view: ClusterView, node: str) -> bool:
-    """Not yet, if the last remedy for this node just failed."""
-    return view.now >= view.remembered(node).not_before
+    """Not yet, if the last remedy for this node just failed, or nobody has looked at what became of it."""
+    remembered = view.remembered(node)
+    return view.now >= remembered.not_before and remembered.looked_at >= remembered.step_ended_at
 
 
 def _resting(node: str) -> Stay:
-    return Stay(f"{node} is left alone for a moment: a step there has failed, or is still under way")
+    return Stay(f"{node} is left alone for a moment: a step there has failed, or what came of it is not known yet")
 
 
 def close_replica(view: ClusterView, node: str) -> Decision:

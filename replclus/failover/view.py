@@ -44,7 +44,8 @@ class NodeHistory:
     `fenced_in`: the epoch in which it was last fenced for certain. `receiving_since`: when its receiver was first seen
     switched on, in an unbroken row. `synced_at`: when it last showed that its disk had made something durable.
     `executed_at`: when what it has executed was last seen to have grown. `asked_at`: when the question was sent that its latest
-    observation answers, or leaves unanswered.
+    observation answers, or leaves unanswered; `looked_at`: the same of its latest complete answer. `step_ended_at`: when we last
+    had done something there, well or not.
     """
 
     silent_since: float | None = None
@@ -57,6 +58,8 @@ class NodeHistory:
     synced_at: float = NEVER
     executed_at: float = NEVER
     asked_at: float = NEVER
+    looked_at: float = NEVER
+    step_ended_at: float = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ class Receiver:
     """The thread that fetches from the source (IO thread, receiver).
 
     `running` is its switch (it may still be trying to connect); `connected` means that it believes a source to be there.
-    `heartbeats` counts those that came, since the server started or its source changed.
+    `heartbeats` counts those that came, since the server started or its source changed; it may be 0 where it is not running.
     """
 
     running: bool

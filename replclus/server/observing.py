@@ -58,7 +58,7 @@ def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
         bare = dialect.full_probe(pulse=False)[2]
         row = {**session.rows(bare)[0], "cluster_id": cluster_id(session)}
     facts = dialect.facts(identity, link_rows, semi_sync_rows, row)
-    if facts.channel is not None and (statement := dialect.heartbeats()) is not None:
+    if facts.channel is not None and facts.channel.receiver.running and (statement := dialect.heartbeats()) is not None:
         receiver = replace(facts.channel.receiver, heartbeats=_heartbeats(session, statement))
         facts = replace(facts, channel=replace(facts.channel, receiver=receiver))
     if facts.writable:

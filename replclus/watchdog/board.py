@@ -79,13 +79,17 @@ class Board:
         with self._changed:
             pause_s = min(BACKOFF_S_MAX, 2 * self._backoff_s.get(name, BACKOFF_S_MIN / 2))
             self._backoff_s[name] = pause_s
-            remembered = self._history.get(name, NodeHistory())
-            self._history[name] = replace(remembered, not_before=self._clock() + pause_s)
+            self._note_end(name, not_before=self._clock() + pause_s)
 
     def note_success(self, name: str) -> None:
         with self._changed:
             self._backoff_s.pop(name, None)
-            self._history[name] = replace(self._history.get(name, NodeHistory()), not_before=NEVER)
+            self._note_end(name, not_before=NEVER)
+
+    def _note_end(self, name: str, *, not_before: float) -> None:
+        """What was asked before says nothing of what the step did."""
+        remembered = self._history.get(name, NodeHistory())
+        self._history[name] = replace(remembered, not_before=not_before, step_ended_at=self._clock())
 
     def note_begun(self, name: str, bound_s: float) -> None:
         """A step is under way there, for at most `bound_s`: the plan may end before it, and the next one must not wait for it."""
@@ -113,6 +117,7 @@ def _remember(history: NodeHistory, before: Observation | None, seen: Observatio
     return replace(
         history,
         asked_at=asked_at,
+        looked_at=asked_at if seen.answered and (before is None or seen.full_at > before.full_at) else history.looked_at,
         silent_since=silent_since,
         highest_received=highest,
         fed_at=fed_at,
@@ -147,5 +152,6 @@ def _was_fed(before: Observation | None, seen: Observation) -> bool:
     if one is None or other is None:
         return True
     same_source = (one.source_host, one.source_port) == (other.source_host, other.source_port)
-    quiet = one.receiver.heartbeats == other.receiver.heartbeats and before.facts.received == seen.facts.received
+    silent = not other.receiver.running or one.receiver.heartbeats == other.receiver.heartbeats
+    quiet = silent and before.facts.received == seen.facts.received
     return not (same_source and quiet and one.receiver.running)

@@ -12,6 +12,7 @@ from replclus.errors import ExecutionFailed, ReplclusError
 from replclus.events import RecordChanged, Report, SalvageEnded, StepDone, StepFailed, StepStarted
 from replclus.failover.decision import (
     Action,
+    CatchUp,
     CloseForWrites,
     Configure,
     Detach,
@@ -28,7 +29,6 @@ from replclus.failover.decision import (
     Swap,
     Together,
     WaitApplied,
-    WaitCaughtUp,
 )
 from replclus.failover.invariants import epochs_only_grow
 from replclus.model.record import ClusterRecord
@@ -154,8 +154,8 @@ class Executor:
                 with hands.server(node) as server:
                     if not server.wait_applied(timeout_s):
                         raise ExecutionFailed("WaitApplied", node, f"has not applied all it received within {timeout_s:g} s")
-            case WaitCaughtUp(node, source, timeout_s):
-                self._wait_caught_up(node, source, timeout_s)
+            case CatchUp(node, source, timeout_s):
+                self._catch_up(node, source, timeout_s)
             case Promote(node):
                 with hands.server(node) as server:
                     server.forget_source()
@@ -205,17 +205,18 @@ class Executor:
         done = self.restorer.salvage(record, node, source, timeout_s)
         self.report(SalvageEnded(node=node, source=source, what=done.sentence))
 
-    def _wait_caught_up(self, node: str, source: str, timeout_s: float) -> None:
+    def _catch_up(self, node: str, source: str, timeout_s: float) -> None:
         with self.hands.server(source) as server:
             wanted = server.executed()
         deadline, pause_s = self.clock() + timeout_s, CAUGHT_UP_POLL_S
         while self.clock() < deadline:
             with self.hands.server(node) as server:
                 if server.received().contains(wanted):
+                    server.stop_receiving()
                     return
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, CAUGHT_UP_POLL_S_MAX)
-        raise ExecutionFailed("WaitCaughtUp", node, f"has not received everything from {source} within {timeout_s:g} s")
+        raise ExecutionFailed("CatchUp", node, f"has not received everything from {source} within {timeout_s:g} s")
 
     def _publish(self, node: str, record: ClusterRecord) -> None:
         timings = self.spec.timings

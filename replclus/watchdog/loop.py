@@ -16,7 +16,7 @@ from replclus.failover.problems import Problem, find_problems
 from replclus.failover.status import routing_map
 from replclus.failover.view import NEVER, ClusterView
 from replclus.model.observation import Reach
-from replclus.model.record import ClusterRecord, MemberState, Phase
+from replclus.model.record import ClusterRecord, MemberState
 from replclus.model.spec import ClusterSpec
 from replclus.model.topology import Topology
 from replclus.store import Lock, Store
@@ -28,6 +28,7 @@ from replclus.watchdog.prober import Prober
 from replclus.watchdog.pulse import BeatClock, Pulse
 from replclus.watchdog.restoring import Restorer, Workers
 from replclus.watchdog.telling import Telling
+from replclus.watchdog.tenure import Tenure
 
 REREAD_S_MAX = 0.25
 """How long the loop waits for servers that it asked again. A hung one is not waited for longer."""
@@ -65,8 +66,7 @@ class Watchdog:
         self._beats = BeatClock(wall, clock)
         self._problems: dict[tuple[str, str | None], Problem] = {}
         self._said: tuple[str, str] = ("", "")
-        self._operation: tuple[int, Phase | None] | None = None
-        self._operation_since = NEVER
+        self._tenure = Tenure()
         self._patience_s = spec.timings.tick_s / PATIENCE_PART
 
     def run(self, stop: threading.Event, *, until: Callable[[ClusterRecord], bool] | None = None) -> None:
@@ -155,7 +155,7 @@ class Watchdog:
             began = self._clock()
             after = executor.run(decision.plan, record)
             # What is asked while the last step of a change is done may be answered from before it.
-            self._note_operation(after, began if after.operation is not None else self._clock())
+            self._tenure.note(after, began if after.operation is not None else self._clock())
             self._telling.changes.end(record, after)
             self._reread(probers, tuple(probers))
         elif isinstance(decision, Wait):
@@ -174,7 +174,7 @@ class Watchdog:
 
     def _view(self, record: ClusterRecord, pulse: Pulse) -> ClusterView:
         now = self._clock()
-        self._note_operation(record, now)
+        self._tenure.note(record, now)
         observations, history = self._board.snapshot()
         return ClusterView(
             spec=self._spec,
@@ -183,17 +183,11 @@ class Watchdog:
             now=now,
             pulse=pulse.health,
             history=history,
-            operation_since=self._operation_since,
+            operation_since=self._tenure.since,
             wall_s=int(self._wall()),
             newest_beat=self._beats.newest(),
             works=self._workers.works(member.name for member in record.members if member.state is MemberState.REBUILDING),
         )
-
-    def _note_operation(self, record: ClusterRecord, since: float) -> None:
-        present = (record.epoch, record.operation.phase if record.operation else None)
-        if present != self._operation:
-            found_at_rest = self._operation is None and record.operation is None
-            self._operation, self._operation_since = present, NEVER if found_at_rest else since
 
     def _topology(self, record: ClusterRecord) -> Topology:
         observations, history = self._board.snapshot()

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from replclus.failover.decision import Act, Action, Decision, Follow, Salvage, Seed, Swap, Together, Wait, WaitCaughtUp
+from replclus.failover.decision import Act, Action, CatchUp, Decision, Follow, Salvage, Seed, Swap, Together, Wait
 from replclus.failover.view import ClusterView, NodeHistory, PulseHealth, Work
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from replclus.model.observation import Applier, Channel, Facts, Identity, Observation, Reach, Receiver, SemiSync, Version
@@ -172,7 +172,7 @@ def _render(action: Action) -> str:
             states = "".join(f" {m.state.value}={m.name}" for m in record.members if m.state is not MemberState.ACTIVE)
             marks = "".join(f" doubtful={name}" for name, _ in record.doubtful) + (" paused" if record.paused else "")
             return f"Swap epoch={record.epoch} primary={record.primary} ackers={ackers}{states}{marks} ({doing})"
-        case Follow(node, source) | WaitCaughtUp(node, source, _):
+        case Follow(node, source) | CatchUp(node, source, _):
             return f"{type(action).__name__} {node} -> {source}"
         case Salvage(node, source, _):
             return f"Salvage {node} <- {source}"
@@ -344,4 +344,6 @@ def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
         synced_at=NOW - float(words.get("synced", "inf")),
         executed_at=NOW - float(words.get("executed", "inf")),
         asked_at=NOW - float(words.get("asked", "0.02")),
+        looked_at=NOW - float(words.get("looked", "0.02")),
+        step_ended_at=NOW - float(words.get("touched", "inf")),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from replclus.failover.decision import (
     Action,
+    CatchUp,
     CloseForWrites,
     Configure,
     Detach,
@@ -25,7 +26,6 @@ from replclus.failover.decision import (
     StopReceiving,
     Swap,
     WaitApplied,
-    WaitCaughtUp,
 )
 from replclus.model.gtid import GtidSet
 from replclus.model.record import ClusterRecord
@@ -76,8 +76,8 @@ def _on(dog: Watchdog, server: Server, action: Action, record: ClusterRecord) ->
             yield from _say(dog, server, "stop receiving")
         case WaitApplied(timeout_s=timeout_s):
             yield from _wait_applied(dog, server, _quanta(timeout_s))
-        case WaitCaughtUp(source=source, timeout_s=timeout_s):
-            yield from _wait_caught_up(dog, server, dog.world.servers[source], _quanta(timeout_s))
+        case CatchUp(source=source, timeout_s=timeout_s):
+            yield from _catch_up(dog, server, dog.world.servers[source], _quanta(timeout_s))
         case Promote():
             yield from _promote(dog, server)
         case OpenForWrites():
@@ -193,12 +193,13 @@ def _wait_applied(dog: Watchdog, server: Server, quanta: int) -> Doing:
     raise Failed("has not applied all it received")
 
 
-def _wait_caught_up(dog: Watchdog, server: Server, source: Server, quanta: int) -> Doing:
+def _catch_up(dog: Watchdog, server: Server, source: Server, quanta: int) -> Doing:
     yield from _reach(dog, source)
     executed = source.look().executed
     for _ in range(quanta):
         yield from _reach(dog, server)
         if server.look().received.contains(executed):
+            yield from _say(dog, server, "stop receiving")
             return
         yield
     raise Failed("has not received everything")

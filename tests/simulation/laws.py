@@ -112,6 +112,7 @@ def record_changes_lawfully(world: World, before: ClusterRecord, after: ClusterR
         if member.state is MemberState.QUARANTINED and was.state not in (MemberState.QUARANTINED, MemberState.REBUILDING):
             _quarantined_for_a_reason(world, after, member.name)
     _one_primary_per_epoch(world, after)
+    _no_false_doubt(world, before, after)
     claim = after.operation
     if claim is not None and claim.phase is Phase.REVOKE and before.operation is None:
         if claim.kind is OperationKind.FAILOVER:
@@ -124,6 +125,17 @@ def _one_primary_per_epoch(world: World, record: ClusterRecord) -> None:
     """Once it serves, nobody else ever does in its epoch."""
     if record.operation is None and world.primary_of.setdefault(record.epoch, record.primary) != record.primary:
         raise Violation(f"{record.primary} is primary of epoch {record.epoch}, and {world.primary_of[record.epoch]} was before")
+
+
+def _no_false_doubt(world: World, before: ClusterRecord, after: ClusterRecord) -> None:
+    """A replica at work was not restarted: taking it for one stands in the way of a failover for nothing.
+
+    Not judged where there are two watchdogs: the other one may have set it to work since this one looked.
+    """
+    for name, _ in set(after.doubtful) - set(before.doubtful):
+        server = world.servers[name]
+        if len(world.watchdogs) == 1 and server.running and (server.receiver or server.applier):
+            raise Violation(f"{name} is taken for restarted, and is at work")
 
 
 def _quarantined_for_a_reason(world: World, record: ClusterRecord, name: str) -> None:

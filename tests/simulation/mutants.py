@@ -221,6 +221,11 @@ def _rash_switchover(view: ClusterView, operation: Operation) -> Decision:
             return Act(plan.abandon(view, "; ".join(reasons), reopen_old=True))
 
 
+def _touch_unseen(view: ClusterView, node: str) -> bool:
+    """Whether or not anybody has looked at what the last step did."""
+    return view.now >= view.remembered(node).not_before
+
+
 def _leave_open(view: ClusterView, node: str) -> Decision:
     return Stay(f"{node} stays as it is")
 
@@ -252,5 +257,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a stall counts only while the primary was in sight", instead_of(diagnose.stalled_since, _stalled_out_of_sight)),
     Mutant("a switchover waits for the old primary to close", instead_of(machine._continue_switchover, _rash_switchover)),
     Mutant("a replica with transactions of its own is put aside", row_dropped("ReplicaErrant")),
+    Mutant("nobody is judged by what was seen before our last step there", instead_of(remedies.may_touch, _touch_unseen)),
     Mutant("a replica that accepts writes is closed", instead_of(remedies.close_replica, _leave_open)),
 )

@@ -133,9 +133,11 @@ class Sight:
         history = self.history.get(seen.node)
         if history is None:
             history = self.history[seen.node] = NodeHistory()
-        history = replace(history, asked_at=probe.asked_at * QUANTUM_S)
+        asked_s = probe.asked_at * QUANTUM_S
+        history = replace(history, asked_at=asked_s)
+        if probe.full and seen.answered:
+            history = replace(history, looked_at=asked_s)
         if seen.reach.alive:
-            asked_s = probe.asked_at * QUANTUM_S
             slept = before is None or asked_s - before.at > SLEPT_S
             if history.answering_since is None or slept:
                 history = replace(history, silent_since=None, answering_since=asked_s)
@@ -149,7 +151,7 @@ class Sight:
                 elif fed_at != history.fed_at:
                     history = replace(history, fed_at=fed_at)
         elif history.silent_since is None:
-            history = replace(history, silent_since=probe.asked_at * QUANTUM_S, answering_since=None)
+            history = replace(history, silent_since=asked_s, answering_since=None)
         channel = seen.facts.channel if seen.answered and seen.facts is not None else None
         receives = channel is not None and channel.receiver.running
         if receives != (history.receiving_since != NEVER):
@@ -174,15 +176,19 @@ class Sight:
     def note_failure(self, name: str) -> None:
         pause = min(10, 2 * self._backoff.get(name, 1))
         self._backoff[name] = pause
-        until = (self.world.now + pause) * QUANTUM_S
-        self.history[name] = replace(self.history.get(name, NodeHistory()), not_before=until)
+        self._note_end(name, not_before=(self.world.now + pause) * QUANTUM_S)
 
     def note_fenced(self, name: str, epoch: int) -> None:
         self.history[name] = replace(self.history.get(name, NodeHistory()), fenced_in=epoch)
 
     def note_success(self, name: str) -> None:
         self._backoff.pop(name, None)
-        self.history[name] = replace(self.history.get(name, NodeHistory()), not_before=NEVER)
+        self._note_end(name, not_before=NEVER)
+
+    def _note_end(self, name: str, *, not_before: float) -> None:
+        """A watchdog looks before it acts: a question of the same quantum was sent before this."""
+        remembered = self.history.get(name, NodeHistory())
+        self.history[name] = replace(remembered, not_before=not_before, step_ended_at=(self.world.now + 0.5) * QUANTUM_S)
 
     def note_begun(self, name: str, quanta: int) -> None:
         """A step is under way there; the next plan must not wait for it."""
@@ -197,7 +203,8 @@ def was_fed(before: Observation | None, seen: Observation) -> bool:
     one, other = before.facts.channel, seen.facts.channel
     if one is None or other is None or one.source_host != other.source_host:
         return True
-    quiet = one.receiver.heartbeats == other.receiver.heartbeats and before.facts.received == seen.facts.received
+    silent = not other.receiver.running or one.receiver.heartbeats == other.receiver.heartbeats
+    quiet = silent and before.facts.received == seen.facts.received
     return not (quiet and one.receiver.running)
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from replclus.failover import machine
 from replclus.failover.decision import Act, Action, Decision, FreeSenders, Plan, Swap, Together, Wait
-from replclus.failover.view import NEVER, ClusterView, Work
-from replclus.model.record import ClusterRecord, MemberState, Phase
+from replclus.failover.view import ClusterView, Work
+from replclus.model.record import ClusterRecord, MemberState
+from replclus.watchdog.tenure import Tenure
 from tests.simulation import laws
 from tests.simulation.clock import PROBE_QUANTA, QUANTUM_S, REBUILD_QUANTA, STEP_QUANTA
 from tests.simulation.hands import Failed, perform
@@ -56,8 +57,7 @@ class Watchdog:
         self._work: Doing = self._run()
         self._stragglers: list[Acting] = []
         self.works: dict[str, Work] = {}
-        self._operation: tuple[int, Phase | None] | None = None
-        self._operation_since = NEVER
+        self._tenure = Tenure()
         self._decided = 0
 
     def kill(self) -> None:
@@ -117,14 +117,14 @@ class Watchdog:
             self.had = dict(self.sight.had)
             yield from self._execute(decision.plan, record)
             since = began if self.world.record.operation is not None else self.world.now
-            self._note_operation(self.world.record, since * QUANTUM_S)
+            self._tenure.note(self.world.record, since * QUANTUM_S)
             yield from self._reread(tuple(self.world.servers))
         elif isinstance(decision, Wait):
             yield from self._reread(decision.reread)
 
     def view(self, record: ClusterRecord) -> ClusterView:
         now_s = self.world.now * QUANTUM_S
-        self._note_operation(record, now_s)
+        self._tenure.note(record, now_s)
         return ClusterView(
             spec=self.world.spec,
             record=record,
@@ -132,7 +132,7 @@ class Watchdog:
             now=now_s,
             pulse=self.pulse.seen(),
             history=self.sight.history,
-            operation_since=self._operation_since,
+            operation_since=self._tenure.since,
             wall_s=self.world.now,
             newest_beat=self.world.beat_number,
             works=self._works_of(record),
@@ -180,12 +180,6 @@ class Watchdog:
         if before is None or (before.verdict, before.why) != (decision.verdict, decision.why):
             self.world.tell(f"{self.name} decides to {decision.verdict}: {decision.why}")
         return decision
-
-    def _note_operation(self, record: ClusterRecord, since_s: float) -> None:
-        present = (record.epoch, record.operation.phase if record.operation else None)
-        if present != self._operation:
-            found_at_rest = self._operation is None and record.operation is None
-            self._operation, self._operation_since = present, NEVER if found_at_rest else since_s
 
     def _reread(self, names: tuple[str, ...]) -> Doing:
         since = self.world.now

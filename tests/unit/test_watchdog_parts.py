@@ -1,17 +1,22 @@
-"""The watchdog's parts that need no server: the beat clock and the board."""
+"""The watchdog's parts that need no server: the beat clock, the board, and since when the record stands as it does."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
+from replclus.failover.view import NEVER
 from replclus.model.gtid import MysqlGtidSet
 from replclus.model.observation import Facts, Identity, Observation, Reach, Version
+from replclus.model.record import ClusterRecord
 from replclus.model.spec import Flavour
 from replclus.provision.restorer import Restorer
 from replclus.watchdog.board import BACKOFF_S_MAX, Board
 from replclus.watchdog.pulse import BeatClock
 from replclus.watchdog.restoring import Workers
+from replclus.watchdog.tenure import Tenure
 from tests.clusters import eventually
+from tests.scenarios import language
 
 UUID = "00000000-0000-0000-0000-000000000001"
 
@@ -74,6 +79,26 @@ def test_the_question_is_dated_and_not_the_answer() -> None:
     assert board.snapshot()[1]["n2"].asked_at == 2.0
     board.put(seen(Reach.TIMED_OUT, at=5.0), asked_at=3.5)
     assert board.snapshot()[1]["n2"].asked_at == 3.5
+
+
+def test_a_complete_look_is_dated_by_its_question_and_not_by_smaller_ones_after_it() -> None:
+    board = Board(Hand())
+    board.put(seen(Reach.ANSWERED, at=3.0), asked_at=2.0)
+    board.put(replace(seen(Reach.ANSWERED, at=5.0), full_at=3.0), asked_at=4.0)
+    board.put(replace(seen(Reach.TIMED_OUT, at=7.0), full_at=3.0), asked_at=6.0)
+    history = board.snapshot()[1]["n2"]
+    assert (history.asked_at, history.looked_at) == (6.0, 2.0)
+
+
+def test_the_end_of_a_step_is_dated_whether_it_went_well_or_not() -> None:
+    clock = Hand(10.0)
+    board = Board(clock)
+    for end in (board.note_success, board.note_failure):
+        clock.now += 1.0
+        board.note_begun("n2", 1.0)
+        assert board.snapshot()[1]["n2"].step_ended_at < clock.now
+        end("n2")
+        assert board.snapshot()[1]["n2"].step_ended_at == clock.now
 
 
 def test_the_highest_position_is_remembered_when_a_node_goes_back() -> None:
@@ -144,3 +169,34 @@ def test_a_rebuild_that_meets_a_mistake_of_ours_ends() -> None:
     eventually(lambda: workers.works(["n2"])["n2"].ended, "it ends")
     work = workers.works(["n2"])["n2"]
     assert not work.ok and "AttributeError" in work.what
+
+
+def record_of(*given: str) -> ClusterRecord:
+    return language.view(language.Scenario("", given, "", 0), Flavour.MYSQL).record
+
+
+CALM = record_of("record epoch=7", "n1 answered writable received=1")
+PROMOTING = record_of("record epoch=8 op=failover/promote old=n1", "n1 answered received=1")
+
+
+def test_a_cluster_found_at_rest_has_always_been_so() -> None:
+    tenure = Tenure()
+    for at in (5.0, 6.0):
+        tenure.note(CALM, at)
+    assert tenure.since == NEVER
+
+
+def test_a_change_is_dated_once_and_so_is_its_end() -> None:
+    tenure = Tenure()
+    tenure.note(CALM, 5.0)
+    dates = []
+    for record, at in ((PROMOTING, 6.0), (PROMOTING, 7.0), (replace(PROMOTING, operation=None), 8.0), (CALM, 9.0)):
+        tenure.note(record, at)
+        dates.append(tenure.since)
+    assert dates == [6.0, 6.0, 8.0, 9.0]
+
+
+def test_a_change_found_under_way_is_dated_from_when_it_was_found() -> None:
+    tenure = Tenure()
+    tenure.note(PROMOTING, 6.0)
+    assert tenure.since == 6.0
