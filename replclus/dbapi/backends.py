@@ -124,8 +124,7 @@ class Backends:
 
     def await_confirmation(self, since: float, deadline: float) -> None:
         """Wait until a primary has answered a question that was asked after `since`."""
-        watcher = self.watcher
-        watcher.wait_until(lambda: watcher.confirmed_since(since), deadline)
+        self._for_writer.confirmed(self.setup, since, deadline)
 
     def _keep(self, link: Link) -> Link:
         """The link of a transaction, once the map is fresh again and still names its node."""

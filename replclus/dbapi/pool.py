@@ -10,6 +10,7 @@ dropped without a word is therefore never counted for ever.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
@@ -34,6 +35,8 @@ from replclus.routing import Balancer, balancer
 IDLE_S_MAX = 300.0
 # One that was at rest for longer than this is asked whether it still works, and has this long to answer.
 TRUSTED_S_MAX, CHECK_S_MAX = 10.0, 1.0
+# A node that is about to become the primary has this long to let us in, and then to become it.
+FORESEEN_CONNECT_S_MAX, FORESEEN_S_MAX = 0.5, 2.0
 # Who waits for a free connection looks again this often, because one that is dropped without a word wakes nobody.
 LOOK_AGAIN_S = 0.05
 
@@ -60,6 +63,8 @@ class Pool:
         self._open: dict[Address, WeakSet[Link]] = {}
         # Connections that are being made, which take their place already.
         self._coming: dict[Address, int] = {}
+        # Made to a node that is about to become the primary; None while it is being made. At most one for each node.
+        self._foreseen: dict[Address, Link | None] = {}
 
     def balancer(self, name: Balance) -> Balancer:
         """Shared by all connections, so that together they are even."""
@@ -72,7 +77,7 @@ class Pool:
 
         `pymysql.err.Error` if none can be made; NoConnectionLeft if too many are open, here or there.
         """
-        link = self._reuse(node, setup, term)
+        link = self._reuse(node, setup, term) or self._take_foreseen(node, setup, term)
         if link is not None:
             self.watcher.tally.add("reused", node.name)
             return link
@@ -119,7 +124,44 @@ class Pool:
             return link
         return None
 
-    def _make(self, node: Node, setup: Setup, term: tuple[int, int]) -> Link:
+    def foresee(self, node: Node, setup: Setup) -> None:
+        """Connect to a node that is open for writes and about to be named primary, so that its first writer need not wait for it.
+
+        Nothing is sent but what prepares a session, and not even that where an `init_command` could write. Never raises for
+        what a server does. Until the map names the node, nobody is given this connection.
+        """
+        address = node.address
+        with self._room:
+            if address in self._foreseen or self.options.get("init_command") is not None:
+                return
+            self._foreseen[address] = None
+        link: Link | None = None
+        try:
+            link = self._make(node, setup, self.watcher.map.term, connect_s_max=FORESEEN_CONNECT_S_MAX)
+            link.idle = True
+        except (err.Error, OSError, NoConnectionLeft):
+            # Whoever needs a connection there learns why there is none.
+            pass
+        finally:
+            with self._room:
+                self._foreseen.pop(address, None)
+                if link is not None:
+                    self._foreseen[address] = link
+
+    def _take_foreseen(self, node: Node, setup: Setup, term: tuple[int, int]) -> Link | None:
+        with self._room:
+            link = self._foreseen.get(node.address)
+            if link is None:
+                return None
+            del self._foreseen[node.address]
+        if link.is_stale() or link.setup != setup:
+            self._throw_away(link)
+            return None
+        # It was open for writes when this was made, and is named primary now.
+        link.term, link.idle = term, False
+        return link
+
+    def _make(self, node: Node, setup: Setup, term: tuple[int, int], *, connect_s_max: float | None = None) -> Link:
         """One more connection, if there is room for it."""
         address = node.address
         with self._room:
@@ -130,7 +172,8 @@ class Pool:
                 raise NoConnectionLeft(node.name, why, here=True)
             self._coming[address] = self._coming.get(address, 0) + 1
         try:
-            link = Link.to(node, term, self.options, setup, attend=self.watcher.attend)
+            options = self.options if connect_s_max is None else {**self.options, "connect_timeout": connect_s_max}
+            link = Link.to(node, term, options, setup, attend=self.watcher.attend)
             with self._room:
                 links.add(link)
         except err.Error as error:
@@ -169,6 +212,8 @@ class Pool:
 
     def tidy(self, address: Address) -> None:
         """Close what has been at rest for too long. Called by the watcher's threads."""
+        if self._foreseen:
+            self._drop_foreseen(made_before=time.monotonic() - FORESEEN_S_MAX)
         idle = self._idle.get(address)
         if idle:
             oldest_s = time.monotonic() - IDLE_S_MAX
@@ -209,10 +254,22 @@ class Pool:
         """Close every connection at rest."""
         for idle in list(self._idle.values()):
             self._cut(idle, 0)
+        self._drop_foreseen(made_before=math.inf)
+
+    def _drop_foreseen(self, *, made_before: float) -> None:
+        with self._room:
+            links = {at: link for at, link in self._foreseen.items() if link is not None and link.connected_at < made_before}
+            for address in links:
+                del self._foreseen[address]
+        for link in links.values():
+            self._throw_away(link, politely=True)
 
     def after_fork(self) -> None:
         """In the child: the sockets still belong to the parent, so nothing may be said on them."""
         for idle in self._idle.values():
             for link in idle:
                 link.discard()
+        for foreseen in self._foreseen.values():
+            if foreseen is not None:
+                foreseen.discard()
         self._empty()

@@ -81,7 +81,7 @@ class ForWriter:
             usable = now.primary is not None and time.monotonic() < watcher.fresh_until
             if not usable or (since is not None and not watcher.confirmed_since(since)):
                 held = True
-                self._await_primary(began, time.monotonic() if since is None else since, deadline, why)
+                self._await_primary(setup, began, time.monotonic() if since is None else since, deadline, why)
                 since = None
                 continue
             assert now.primary is not None
@@ -107,11 +107,26 @@ class ForWriter:
                 watcher.tally.add("held", now.primary.name, time.monotonic() - began)
             return link
 
-    def _await_primary(self, began: float, since: float, deadline: float, why: str) -> None:
-        """Until a primary has answered a question that was asked after `since`."""
+    def confirmed(self, setup: Setup, since: float, deadline: float) -> bool:
+        """Wait until a primary has answered a question that was asked after `since`, or refuses our account. False at `deadline`.
+
+        Where one can foresee which node it will be, a connection to that is made meanwhile.
+        """
+        watcher = self._watcher
+
+        def known() -> bool:
+            return bool(watcher.barred) or watcher.confirmed_since(since)
+
+        watcher.wait_until(lambda: known() or watcher.opening() is not None, deadline)
+        if not known() and (opening := watcher.opening()) is not None:
+            self._pool.foresee(opening, setup)
+        return watcher.wait_until(known, deadline)
+
+    def _await_primary(self, setup: Setup, began: float, since: float, deadline: float, why: str) -> None:
+        """Until a primary has answered a question that was asked after `since`. At `deadline` Unavailable."""
         watcher = self._watcher
         watcher.alarm()
-        if not watcher.wait_until(lambda: bool(watcher.barred) or watcher.confirmed_since(since), deadline):
+        if not self.confirmed(setup, since, deadline):
             _raise_unreachable(watcher)
             raise self._no_primary(time.monotonic() - began, watcher.why_no_primary or why or "the map is older than routing_ttl")
         if watcher.barred:

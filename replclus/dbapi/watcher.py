@@ -27,7 +27,7 @@ from replclus.model.spec import Flavour
 from replclus.routing import Fitness, ewma
 
 INTERVAL_S = 0.25
-ALARM_INTERVAL_S = 0.03
+ALARM_INTERVAL_S = 0.02
 # A node that accepts writes, and is not known as the primary yet, is about to say that it is one: it is asked more often, for
 # a moment.
 OPENING_INTERVAL_S, OPENING_S_MAX = 0.005, 0.5
@@ -80,6 +80,10 @@ class NodeState:
         # It has been among the replicas of a map.
         self.served = False
         self.thread: threading.Thread | None = None
+
+
+def _opening(state: NodeState, now: float) -> bool:
+    return state.answer is not None and state.answer.writable and now - state.opened_at < OPENING_S_MAX
 
 
 class Watcher:
@@ -178,6 +182,14 @@ class Watcher:
         answer = state.answer if state is not None else None
         return answer is not None and answer.asked_at > moment and time.monotonic() < self.fresh_until
 
+    def opening(self) -> Node | None:
+        """A node that has begun to accept writes a moment ago, and is not known as the primary: it is about to be named that."""
+        now, primary = time.monotonic(), self.map.primary
+        for state in list(self.states.values()):
+            if _opening(state, now) and state.node != primary:
+                return state.node
+        return None
+
     def attend(self, link: Link) -> None:
         """Remember `link`, so that it can be broken off when its node is no longer what it was."""
         with self._changed:
@@ -250,8 +262,7 @@ class Watcher:
             if now - self._alarm_at > ALARM_S_MAX or self.confirmed_since(self._alarm_at):
                 self._wake.clear()
             else:
-                opening = state.answer is not None and state.answer.writable and now - state.opened_at < OPENING_S_MAX
-                time.sleep(OPENING_INTERVAL_S if opening else ALARM_INTERVAL_S)
+                time.sleep(OPENING_INTERVAL_S if _opening(state, now) else ALARM_INTERVAL_S)
                 return
         silent = state.silent_since is not None and now - state.silent_since > SILENCE_S_MAX
         self._wake.wait(SILENT_INTERVAL_S if silent else INTERVAL_S)

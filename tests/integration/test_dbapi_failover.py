@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -198,6 +198,11 @@ def unwatched(sandbox: Sandbox) -> Iterator[Cluster]:
 
 def promote_by_hand(cluster: Cluster, name: str) -> None:
     """What a watchdog's last steps come to: writable, and the next epoch in the pulse."""
+    open_by_hand(cluster, name)
+    name_by_hand(cluster, name)
+
+
+def open_by_hand(cluster: Cluster, name: str) -> None:
     mariadb = cluster.sandbox.flavour == "mariadb"
     cluster.run(
         name,
@@ -205,6 +210,12 @@ def promote_by_hand(cluster: Cluster, name: str) -> None:
         "SET GLOBAL read_only = OFF" if mariadb else "SET GLOBAL super_read_only = OFF",
         "SET GLOBAL read_only = OFF",
         "SET GLOBAL rpl_semi_sync_master_enabled = OFF" if mariadb else "SET GLOBAL rpl_semi_sync_source_enabled = OFF",
+    )
+
+
+def name_by_hand(cluster: Cluster, name: str) -> None:
+    cluster.run(
+        name,
         f"UPDATE replclus.pulse SET epoch = epoch + 1, beat = beat + 1, primary_node = '{name}'",
     )
 
@@ -245,6 +256,52 @@ def test_a_demoted_primary_is_left_at_once(unwatched: Cluster) -> None:
         promotion.join()
         assert cursor.route.node == "n2"
         assert unwatched.rows("n2", "SELECT id FROM app.ledger ORDER BY id") == (("before",), ("held",))
+
+
+@contextmanager
+def held_write(cluster: Cluster, connection: replclus.Connection) -> Iterator[Callable[[], int]]:
+    """A write that finds no primary; it must have succeeded in the end. Yields what tells how many connections to n2 were made
+    since it began."""
+    connection.cursor().execute("INSERT INTO ledger VALUES ('before')")
+    eventually(lambda: cluster.rows("n2", "SELECT COUNT(*) FROM app.ledger") == ((1,),), "n2 has it")
+    cluster.run("n1", "SET GLOBAL read_only = ON")
+    before = connection.statistics().count("made", "n2").times
+    writing = threading.Thread(target=connection.cursor().execute, args=("INSERT INTO ledger VALUES ('held')",))
+    writing.start()
+    yield lambda: connection.statistics().count("made", "n2").times - before
+    writing.join(timeout=20)
+    assert connection.outcome() == "committed"
+
+
+def test_a_connection_to_the_next_primary_is_made_ahead(unwatched: Cluster) -> None:
+    with replclus.connect(**account(unwatched), autocommit=True) as connection:
+        with held_write(unwatched, connection) as made:
+            open_by_hand(unwatched, "n2")
+            eventually(lambda: made() == 1, "n2 is open, and connected to")
+            assert unwatched.rows("n2", "SELECT id FROM app.ledger") == (("before",),)
+            name_by_hand(unwatched, "n2")
+        assert made() == 1, "the write needed no other one"
+        assert unwatched.rows("n2", "SELECT id FROM app.ledger ORDER BY id") == (("before",), ("held",))
+
+
+def test_who_opens_and_is_never_named_primary_is_let_go(unwatched: Cluster) -> None:
+    with replclus.connect(**account(unwatched), autocommit=True) as connection:
+        with held_write(unwatched, connection) as made:
+            discarded = connection.statistics().count("discarded", "n2").times
+            open_by_hand(unwatched, "n2")
+            eventually(lambda: made() == 1, "n2 is open, and connected to")
+            unwatched.run("n1", "SET GLOBAL read_only = OFF")
+        assert unwatched.rows("n2", "SELECT id FROM app.ledger") == (("before",),), "it was never written to"
+        eventually(lambda: connection.statistics().count("discarded", "n2").times > discarded, "nobody needs it")
+
+
+def test_an_init_command_may_write_so_it_is_not_sent_ahead(unwatched: Cluster) -> None:
+    keywords = {**account(unwatched), "autocommit": True, "init_command": "SET @hello = 1"}
+    with replclus.connect(**keywords) as connection, held_write(unwatched, connection) as made:
+        open_by_hand(unwatched, "n2")
+        time.sleep(0.5)
+        assert made() == 0
+        name_by_hand(unwatched, "n2")
 
 
 def test_a_primary_that_hesitates_is_asked_again(unwatched: Cluster) -> None:
