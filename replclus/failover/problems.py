@@ -259,6 +259,13 @@ TABLE: tuple[Situation, ...] = (
     ),
     Situation("ReplicaDown", Severity.WARNING, "A replica does not answer.", symptoms.down, remedies.forget_absent_acker),
     Situation(
+        "NobodyGetsIn",
+        Severity.WARNING,
+        "A server answers on connections that it has, and lets nobody new in.",
+        symptoms.shut,
+        remedies.stay("a server without room for new connections is not dead"),
+    ),
+    Situation(
         "ReplicaLagging",
         Severity.WARNING,
         "A replica is far behind.",

@@ -251,6 +251,15 @@ def has_errant(view: ClusterView, member: Member, facts: Facts) -> str | None:
     return f"has transactions that {view.record.primary} has not: {extra}" if extra else None
 
 
+def shut(view: ClusterView) -> Iterator[Match]:
+    """Of those that answer on a connection that is there already, and did before we knocked."""
+    for member in view.record.members:
+        remembered = view.remembered(member.name)
+        since = remembered.answering_since
+        if remembered.shut_out and view.facts(member.name) is not None and since is not None and since < remembered.knocked_at:
+            yield member.name, f"{member.name} answers, and lets nobody new in: {remembered.shut_out}"
+
+
 def acker_regressed(view: ClusterView) -> Iterator[Match]:
     for name in sorted(view.record.ackers):
         if regressed(view, name):

@@ -45,7 +45,8 @@ class NodeHistory:
     switched on, in an unbroken row. `synced_at`: when it last showed that its disk had made something durable.
     `executed_at`: when what it has executed was last seen to have grown. `asked_at`: when the question was sent that its latest
     observation answers, or leaves unanswered; `looked_at`: the same of its latest complete answer. `step_ended_at`: when we last
-    had done something there, well or not.
+    had done something there, well or not. `shut_out`: why nobody new could log in when that was tried last, at `knocked_at`;
+    empty if somebody could.
     """
 
     silent_since: float | None = None
@@ -60,6 +61,8 @@ class NodeHistory:
     asked_at: float = NEVER
     looked_at: float = NEVER
     step_ended_at: float = NEVER
+    shut_out: str = ""
+    knocked_at: float = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ class Session:
         *,
         connect_timeout_s: float,
         timeout_s: float,
-        announce: Callable[[socket.socket], None],
+        announce: Callable[[socket.socket], None] | None = None,
     ) -> Session:
         """Connect and log in. `announce` gets a handle of the socket, through which any thread can shut it down.
 
@@ -99,7 +99,8 @@ class Session:
         sock = _connect(node, connect_timeout_s)
         # A second descriptor: the first one changes hands when the driver starts to encrypt.
         handle = sock.dup()
-        announce(handle)
+        if announce is not None:
+            announce(handle)
         wire = _Wire(
             user=account.user,
             # The driver would encode it as Latin-1.
@@ -152,6 +153,12 @@ class Session:
         """Hang up without a word: saying goodbye could block."""
         self._wire._force_close()
         self._handle.close()
+
+    def leave(self) -> None:
+        """Say goodbye, so that the server does not log a lost connection, and hang up."""
+        with contextlib.suppress(pymysql.err.Error, OSError):
+            self._wire.close()
+        self.close()
 
     def _execute(self, statement: Statement, timeout_s: float | None) -> tuple[list[dict[str, Any]], int]:
         self._wire.bound(self._timeout_s if timeout_s is None else timeout_s)

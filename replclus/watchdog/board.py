@@ -74,6 +74,12 @@ class Board:
         with self._changed:
             self._history[name] = replace(self._history.get(name, NodeHistory()), fenced_in=epoch)
 
+    def note_entry(self, name: str, shut_out: str, knocked_at: float) -> None:
+        """What came of trying to log in anew there at `knocked_at`: why it was impossible, or an empty string."""
+        with self._changed:
+            remembered = self._history.get(name, NodeHistory())
+            self._history[name] = replace(remembered, shut_out=shut_out, knocked_at=knocked_at)
+
     def note_failure(self, name: str) -> None:
         """A step failed there: leave the node alone for a while, longer each time."""
         with self._changed:

@@ -22,6 +22,7 @@ from replclus.model.topology import Topology
 from replclus.store import Lock, Store
 from replclus.store.secrets import Secrets
 from replclus.watchdog.board import Board
+from replclus.watchdog.entry import EntryProber
 from replclus.watchdog.executor import Executor
 from replclus.watchdog.hands import Hands
 from replclus.watchdog.prober import Prober
@@ -91,9 +92,11 @@ class Watchdog:
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             stack.callback(pulse.stop)
             pulse.start()
-            for prober in probers.values():
-                stack.callback(prober.stop)
-                prober.start()
+            doors = [EntryProber(node, self._secrets.replication, timings, self._board, self._clock) for node in self._spec.nodes]
+            eyes: list[Prober | EntryProber] = [*probers.values(), *doors]
+            for eye in eyes:
+                stack.callback(eye.stop)
+                eye.start()
             stack.callback(self._workers.stop)
             executor = self._executor(lock, hands, pool)
             self._first_look(probers)

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pymysql
 import pytest
@@ -117,6 +118,22 @@ def test_replication_that_was_stopped_by_hand_is_started_again(cluster: Cluster)
         cluster.run("n2", "STOP SLAVE" if cluster.sandbox.flavour == "mariadb" else "STOP REPLICA")
         eventually(lambda: watchdog.said("ProblemAppeared", node="n2"), "it is noticed")
         cluster.until_healthy("it is started again")
+
+
+def test_a_server_that_lets_nobody_new_in_is_reported_and_left_alone(cluster: Cluster) -> None:
+    """The watchdog's own connections live on, and so do those of administrators: it must knock like anybody else."""
+    with cluster.watchdog() as watchdog, ExitStack() as held:
+        cluster.until_healthy("the cluster is healthy")
+        root = held.enter_context(cluster.connect("n1")).cursor()
+        for _ in range(10):
+            held.enter_context(cluster.connect("n1"))
+        root.execute("SET GLOBAL max_connections = 10")
+        eventually(lambda: watchdog.said("ProblemAppeared", problem="NobodyGetsIn", node="n1"), "it is noticed")
+        root.execute("SET GLOBAL max_connections = 151")
+        eventually(lambda: watchdog.said("ProblemGone", problem="NobodyGetsIn", node="n1"), "it has room again")
+        sentences = [event["sentence"] for event in watchdog.events if event.get("problem") == "NobodyGetsIn"]
+        assert "oo many connections" in sentences[0]
+    assert cluster.record.epoch == 1
 
 
 def test_everything_restarted_at_once_comes_back_with_the_same_primary(cluster: Cluster) -> None:

@@ -11,8 +11,11 @@ import pymysql
 import pytest
 
 from replclus.model.observation import Reach
-from replclus.model.spec import Account, Flavour, NodeSpec, Secret
+from replclus.model.spec import Account, Flavour, NodeSpec, Secret, Timings
+from replclus.server.entry import why_shut
 from replclus.server.server import Server
+from replclus.watchdog.board import Board
+from replclus.watchdog.entry import EntryProber
 from tests.conftest import MakeSandbox, RunningServer, running
 
 PROBE = Account("probe", Secret("p"))
@@ -58,6 +61,27 @@ def test_killed_frozen_and_back(alone: RunningServer, server: Server) -> None:
     back = server.observe(dead, full=False)
     assert back.answered and back.full_at > seen.full_at, "a server that was away is read completely"
     assert back.facts is not None and not back.facts.writable
+
+
+def test_who_knocks_learns_why_nobody_gets_in_and_leaves_politely(alone: RunningServer, server: Server) -> None:
+    def knock(account: Account = PROBE) -> str:
+        return why_shut(server.node, account, connect_timeout_s=0.5, timeout_s=0.5)
+
+    aborted = "SHOW GLOBAL STATUS LIKE 'Aborted_clients'"
+    before = alone.run(aborted)
+    assert [knock() for _ in range(5)] == [""] * 5
+    assert alone.run(aborted) == before, "it does not read like a lost connection in the server's log"
+    assert knock(Account("probe", Secret("wrong"))) == "", "it was let in as far as the guard"
+    alone.process.freeze()
+    assert "no answer within the deadline" in knock()
+    alone.process.kill()
+    assert "cannot connect" in knock()
+    board = Board()
+    prober = EntryProber(server.node, PROBE, Timings(), board)
+    for wanted in ("", "cannot connect"):
+        prober.knock()
+        assert wanted in board.snapshot()[1]["n1"].shut_out
+        assert bool(wanted) == bool(board.snapshot()[1]["n1"].shut_out), "it counts when it was met twice"
 
 
 def test_killed_in_the_middle_of_a_probe_is_refused_at_once(alone: RunningServer, server: Server) -> None:

@@ -345,5 +345,7 @@ def _history(name: str, words: _Words, flavour: Flavour) -> NodeHistory:
         executed_at=NOW - float(words.get("executed", "inf")),
         asked_at=NOW - float(words.get("asked", "0.02")),
         looked_at=NOW - float(words.get("looked", "0.02")),
+        shut_out="Too many connections" if words.has("shut") else "",
+        knocked_at=NOW - float(words.get("knocked", "inf")),
         step_ended_at=NOW - float(words.get("touched", "inf")),
     )

@@ -35,6 +35,7 @@ def too_many_connections(scene: Scene) -> None:
             admin.execute(f"SET GLOBAL max_connections = {FEWEST_CONNECTIONS}")
             with pytest.raises(pymysql.err.OperationalError, match="1040"):
                 scene.cluster.connect(primary)
+            scene.noticed("NobodyGetsIn")
             scene.quiet()
             admin.execute(f"SELECT id FROM information_schema.processlist WHERE user = '{WATCHDOG_USER}'")
             for (connection,) in admin.fetchall():
