@@ -128,6 +128,8 @@ def _state(node: NodeStatus) -> tuple[str, str]:
     match node.role:
         case Role.PRIMARY if node.writable:
             return "accepts writes" if node.lease_armed is not False else "accepts writes, without a lease", "green"
+        case Role.PRIMARY if not node.position:
+            return "nothing known", "bold red"
         case Role.PRIMARY:
             return "accepts no writes", "bold red"
         case Role.REPLICA if node.writable:

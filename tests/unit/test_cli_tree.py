@@ -97,6 +97,14 @@ def test_a_writable_replica_and_a_closed_primary_stand_out() -> None:
     assert "accepts writes!" in text
 
 
+def test_a_primary_that_tells_us_nothing_is_not_said_to_be_closed() -> None:
+    full = Problem("TooManyConnections", Severity.WARNING, "n1 has no connection left for us", "n1")
+    silent = replace(node("n1", Role.PRIMARY, None, full), writable=False, position="")
+    text = "\n".join(drawn(cluster(silent, node("n2", Role.REPLICA, "n1"))))
+    assert "nothing known" in text
+    assert "accepts no writes" not in text
+
+
 @pytest.mark.parametrize(
     ("position", "shown"),
     [
