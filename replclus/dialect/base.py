@@ -93,9 +93,9 @@ class Dialect(Protocol):
         """One row: is it writable, and (with `pulse`) the pulse without its topology. Without, no table is touched."""
         ...
 
-    def full_probe(self, *, pulse: bool) -> tuple[Statement, Statement, Statement]:
-        """Rows of the link, of the semi-sync status, and one row of everything else: in this order `received` cannot
-        outrun `executed`."""
+    def full_probe(self, *, pulse: bool) -> Statement:
+        """One row of all that `link_status` and `semi_sync_status` do not tell. It comes after them: so `received` cannot outrun
+        `executed`, and a commit that has ended meanwhile is not missing from both."""
         ...
 
     def writable(self, row: Row) -> bool:
@@ -103,7 +103,8 @@ class Dialect(Protocol):
         ...
 
     def facts(self, identity: Identity, link: Rows, semi_sync: Rows, row: Row) -> Facts:
-        """From the rows of `full_probe`. `identity` gives what does not change while a connection lasts."""
+        """From the rows of `link_status`, of `semi_sync_status` (none of a mere replica) and of `full_probe`. `identity` gives
+        what does not change while a connection lasts."""
         ...
 
     def link_status(self) -> Statement: ...

@@ -38,9 +38,8 @@ class MariadbDialect:
     def light_probe(self, *, pulse: bool) -> Statement:
         return Statement(from_pulse("@@global.read_only AS read_only", pulse=pulse))
 
-    def full_probe(self, *, pulse: bool) -> tuple[Statement, Statement, Statement]:
-        row = Statement(from_pulse(_STATE, pulse=pulse, identity=True))
-        return self.link_status(), self.semi_sync_status(), row
+    def full_probe(self, *, pulse: bool) -> Statement:
+        return Statement(from_pulse(_STATE, pulse=pulse, identity=True))
 
     def writable(self, row: Row) -> bool:
         return str(row["read_only"]).upper() in {"0", "OFF"}

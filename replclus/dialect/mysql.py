@@ -52,7 +52,7 @@ class MysqlDialect:
     def light_probe(self, *, pulse: bool) -> Statement:
         return Statement(from_pulse("@@global.read_only AS read_only", pulse=pulse))
 
-    def full_probe(self, *, pulse: bool) -> tuple[Statement, Statement, Statement]:
+    def full_probe(self, *, pulse: bool) -> Statement:
         columns = "@@global.read_only AS read_only, @@global.server_id AS server_id, @@global.gtid_executed AS executed"
         if self.semi_sync is not None:
             source, replica = self.semi_sync
@@ -60,7 +60,7 @@ class MysqlDialect:
                 f", @@global.rpl_semi_sync_{source}_enabled AS source_enabled"
                 f", @@global.rpl_semi_sync_{replica}_enabled AS replica_enabled"
             )
-        return self.link_status(), self.semi_sync_status(), Statement(from_pulse(columns, pulse=pulse, identity=True))
+        return Statement(from_pulse(columns, pulse=pulse, identity=True))
 
     def writable(self, row: Row) -> bool:
         # super_read_only implies read_only, so one of them tells.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pymysql.constants import ER
 
 from replclus.dialect import Dialect, Row, Statement
-from replclus.dialect.base import BEATS_UNDERWAY, READ_CLUSTER_ID, READ_LEASE, READ_PULSE, lease_runs, read_pulse
+from replclus.dialect.base import BEATS_UNDERWAY, READ_CLUSTER_ID, READ_LEASE, READ_PULSE, Rows, lease_runs, read_pulse
 from replclus.model.observation import Facts, Identity, Reach
 from replclus.model.topology import PulseRow
 from replclus.server.session import Failure, Session
@@ -47,23 +47,31 @@ def light(session: Session, dialect: Dialect, known: Facts) -> Facts:
 
 
 def full(session: Session, dialect: Dialect, identity: Identity) -> Facts:
-    """Everything: three statements, and those about a primary alone or a replica alone.
+    """Everything: two statements, and those about a source alone or a replica alone.
 
     The link is read first, so what it received cannot be newer than `executed`.
     """
-    link, semi_sync, everything = dialect.full_probe(pulse=True)
-    link_rows, semi_sync_rows = session.rows(link), session.rows(semi_sync)
-    row = optional_row(session, everything)
-    if row is None:
-        bare = dialect.full_probe(pulse=False)[2]
-        row = {**session.rows(bare)[0], "cluster_id": cluster_id(session)}
-    facts = dialect.facts(identity, link_rows, semi_sync_rows, row)
+    link_rows = session.rows(dialect.link_status())
+    replicates = dialect.link(link_rows) is not None
+    facts = _positions(session, dialect, identity, link_rows, as_source=not replicates)
+    if replicates and facts.semi_sync.source_enabled:
+        # A former primary half-way to its new role.
+        facts = _positions(session, dialect, identity, link_rows, as_source=True)
     if facts.channel is not None and facts.channel.receiver.running and (statement := dialect.heartbeats()) is not None:
         receiver = replace(facts.channel.receiver, heartbeats=_heartbeats(session, statement))
         facts = replace(facts, channel=replace(facts.channel, receiver=receiver))
     if facts.writable:
         facts = replace(facts, locked=_locked(session))
     return replace(facts, lease_armed=_has_lease(facts) and _lease_runs(session))
+
+
+def _positions(session: Session, dialect: Dialect, identity: Identity, link_rows: Rows, *, as_source: bool) -> Facts:
+    """What a commit waits for is asked before what is executed: a commit that ends in between is in one of the two."""
+    semi_sync_rows = session.rows(dialect.semi_sync_status()) if as_source else []
+    row = optional_row(session, dialect.full_probe(pulse=True))
+    if row is None:
+        row = {**session.rows(dialect.full_probe(pulse=False))[0], "cluster_id": cluster_id(session)}
+    return dialect.facts(identity, link_rows, semi_sync_rows, row)
 
 
 def _heartbeats(session: Session, statement: Statement) -> int:

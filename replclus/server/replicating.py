@@ -47,7 +47,7 @@ class _State:
 def _look(line: Line) -> _State:
     dialect = line.dialect
     link_rows = line.read(dialect.link_status())
-    row = line.read(dialect.full_probe(pulse=False)[2])[0]
+    row = line.read(dialect.full_probe(pulse=False))[0]
     with line.errors():
         identity = line.open().identity
     # Whether commits wait is not asked here: that takes longer than everything else, and concerns former primaries only.

@@ -47,7 +47,7 @@ def statements(dialect: Dialect) -> list[Statement]:
         schema = "my_shop" if role is AccountRole.APPLICATION else None
         every += dialect.account_statements(role, ACCOUNT, "10.0.0.1", schema=schema)
     for pulse in (True, False):
-        every += [dialect.light_probe(pulse=pulse), *dialect.full_probe(pulse=pulse)]
+        every += [dialect.light_probe(pulse=pulse), dialect.full_probe(pulse=pulse)]
     every += [
         dialect.link_status(),
         dialect.progress(),
