@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from machine import COMMAND, REPOSITORY
 from replclus.model.spec import Flavour
 from replclus.sandbox import Sandbox, create
 from replclus.sandbox.options import first_start
-from tests.clusters import Cluster, WatchdogProcess, initialised
+from tests.clusters import Cluster, WatchdogProcess, eventually, initialised
 from tests.faults.inject.launching import equip
 from tests.faults.inject.shim import Action, Call, Rule, Shim, compile_shim
 from tests.faults.lab import CLIENTS, Lab, make_lab
@@ -70,6 +72,21 @@ class Kill(Kind):
 
     def strike(self, cluster: Cluster, primary: str) -> None:
         cluster.kill(primary)
+
+
+class Stop(Kind):
+    """As a service manager stops it; nobody has told the watchdog."""
+
+    name, what = "stop", "primary stopped cleanly (SIGTERM)"
+    p50_s, p99_s = None, 3.0
+
+    def strike(self, cluster: Cluster, primary: str) -> None:
+        os.kill(int(cluster.process(primary).pid_file.read_text()), signal.SIGTERM)
+
+    def heal(self, cluster: Cluster, victim: str) -> None:
+        process = cluster.process(victim)
+        eventually(lambda: not process.is_running(), "the stopped one is gone", within_s=60)
+        super().heal(cluster, victim)
 
 
 class Many(Kill):
@@ -161,4 +178,4 @@ class Disk(Kind):
         super().heal(cluster, victim)
 
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Kill(), Freeze(), Drop(), Disk(), Switchover(), Many())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Kill(), Stop(), Freeze(), Drop(), Disk(), Switchover(), Many())}

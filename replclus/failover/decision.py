@@ -37,6 +37,14 @@ class StopReceiving:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Have its receiver connect anew: whether the source lets it in tells more than a connection that lives on."""
+
+    node: str
+    essential = False
+
+
+@dataclass(frozen=True, slots=True)
 class WaitApplied:
     """Wait until `node` has applied everything it received, at most `timeout_s`."""
 
@@ -159,6 +167,7 @@ Action = (
     Swap
     | Fence
     | StopReceiving
+    | Reconnect
     | WaitApplied
     | CatchUp
     | Promote

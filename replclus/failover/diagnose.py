@@ -11,7 +11,7 @@ from typing import assert_never
 
 from replclus.failover.view import NEVER, ClusterView
 from replclus.model.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
-from replclus.model.observation import Facts, Reach
+from replclus.model.observation import Facts, Reach, Receiver
 
 SLEPT_TICKS = 5
 """Nobody looks at a server for longer than this beyond a look\'s own bounds, unless this process does not run."""
@@ -31,7 +31,8 @@ class Witnesses:
     """What the replicas that replicate from the primary say about it.
 
     `feeding`: their receiver gets something. `cut`: it lost the primary, or got neither an event nor a heartbeat for
-    `starve_s`. `stale`: they last spoke before our own doubt began, so their word counts for nothing yet.
+    `starve_s`. `stale`: they last spoke before our own doubt began, or were told to connect anew and are still at it, so their
+    word counts for nothing yet.
     """
 
     feeding: tuple[str, ...]
@@ -54,11 +55,26 @@ def witnesses(view: ClusterView) -> Witnesses:
             continue
         if since is not None and view.seen(member.name).full_at < since:
             stale.append(member.name)
+        elif _was_answered(facts.channel.receiver):
+            continue
+        elif _connects_anew(view, member.name, facts.channel.receiver):
+            stale.append(member.name)
         elif facts.channel.receiver.connected and not starved(view, member.name):
             feeding.append(member.name)
         else:
             cut.append(member.name)
     return Witnesses(tuple(feeding), tuple(cut), tuple(stale))
+
+
+def _was_answered(receiver: Receiver) -> bool:
+    """Did the source itself turn it away, e.g. for its password? That is no sign of death, and no word about commits."""
+    return receiver.running and not receiver.connected and 0 < receiver.errno < CLIENT_ERRORS_MIN
+
+
+def _connects_anew(view: ClusterView, node: str, receiver: Receiver) -> bool:
+    """Was it set to work a moment ago, and has neither been let in nor turned away?"""
+    trying = receiver.running and not receiver.connected and not receiver.errno
+    return trying and view.now - view.remembered(node).step_ended_at < view.spec.timings.connect_timeout_s
 
 
 def starved(view: ClusterView, node: str) -> bool:

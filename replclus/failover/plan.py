@@ -21,6 +21,7 @@ from replclus.failover.decision import (
     Plan,
     Promote,
     Publish,
+    Reconnect,
     Salvage,
     Seed,
     Step,
@@ -264,6 +265,10 @@ def configure(name: str, reason: str) -> Plan:
 def stop_acknowledging(name: str, reason: str) -> Plan:
     """It goes on applying what it has, and acknowledges nothing more."""
     return Plan(reason, (StopReceiving(name),))
+
+
+def reconnect(view: ClusterView, name: str) -> Plan:
+    return Plan(f"{name} connects anew, to see whether {view.record.primary} lets it in", (Reconnect(name),))
 
 
 def begin_rebuild(view: ClusterView, member: Member, why: str) -> Plan:

@@ -78,7 +78,7 @@ TABLE: tuple[Situation, ...] = (
         Severity.WARNING,
         "Only the watchdog cannot reach the primary; replicas are still fed by it.",
         symptoms.about_primary(diagnose.only_we_cannot_see_it, symptoms.silent_sentence),
-        remedies.stay("the replicas still receive from the primary"),
+        remedies.ask_witness,
     ),
     Situation(
         "PrimaryFrozen",

@@ -8,7 +8,7 @@ from typing import assert_never
 from replclus.failover import candidates, diagnose, plan
 from replclus.failover.decision import Act, Decision, Refuse, Stay, Swap, Wait
 from replclus.failover.durability import blockers, errant, removable_acker, revoked
-from replclus.failover.view import ClusterView
+from replclus.failover.view import NEVER, ClusterView
 from replclus.model.gtid import GtidSet
 from replclus.model.observation import Facts, Reach
 from replclus.model.record import Member
@@ -87,6 +87,29 @@ def ask_again(view: ClusterView, node: str) -> Decision:
     if diagnose.beat_lost(view):
         return Wait(f"{node} lost a beat; looking at it", reread=(node,))
     return Wait(f"{node} is in doubt; asking every server what it sees", reread=everyone(view))
+
+
+QUIET_S = 0.3
+"""If no replica has got anything new for so long, the primary that we cannot reach may be ending."""
+
+
+def ask_witness(view: ClusterView, node: str) -> Decision:
+    """Nothing, while replicas are fed. But a primary that is being shut down lets nobody in, and may feed those who are connected
+    for as long as that takes (MySQL: 8 s of heartbeats). So where it refuses us, and nothing new comes from it, replicas
+    connect anew, one after the other: the first that is let in proves that only we are turned away.
+    """
+    since, seen = diagnose.doubted_since(view), diagnose.witnesses(view)
+    fed = Stay("the replicas still receive from the primary")
+    news = max((view.remembered(member.name).executed_at for member in view.record.replicas), default=NEVER)
+    if view.primary.reach is not Reach.REFUSED or since is None or view.now - max(news, since) < QUIET_S:
+        return fed
+    asked = [name for name in seen.feeding if view.remembered(name).step_ended_at > since]
+    if unknown := (*seen.stale, *(name for name in asked if not may_touch(view, name))):
+        return Wait(f"{unknown[0]} connects anew, to see whether {node} lets it in", reread=unknown)
+    if asked:
+        return Stay(f"{asked[0]} has connected to {node} anew: only we are turned away")
+    willing = [name for name in seen.feeding if may_touch(view, name)]
+    return Act(plan.reconnect(view, willing[0])) if willing else fed
 
 
 def reopen(view: ClusterView, node: str) -> Decision:

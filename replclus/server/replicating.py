@@ -66,6 +66,15 @@ def stop_receiving(line: Line) -> None:
     line.do(dialect.stop_receiving())
 
 
+def reconnect(line: Line) -> None:
+    """See `Server.reconnect`."""
+    link = line.link()
+    if link is None or not link.channel.receiver.running:
+        return
+    stop_receiving(line)
+    line.do(line.dialect.start_receiving())
+
+
 def wait_applied(line: Line, timeout_s: float) -> bool:
     """See `Server.wait_applied`."""
     dialect, deadline = line.dialect, line.clock() + timeout_s

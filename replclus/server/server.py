@@ -174,6 +174,10 @@ class Server:
         """Revocation: acknowledge nothing more. What was received stays, and goes on being applied."""
         replicating.stop_receiving(self._line)
 
+    def reconnect(self) -> None:
+        """If it receives: stop that, and begin again on a new connection. What was received stays."""
+        replicating.reconnect(self._line)
+
     def wait_applied(self, timeout_s: float) -> bool:
         """Has everything that was received been applied? Leaves the applier running; False after `timeout_s`.
 

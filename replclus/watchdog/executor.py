@@ -23,6 +23,7 @@ from replclus.failover.decision import (
     Plan,
     Promote,
     Publish,
+    Reconnect,
     Salvage,
     Seed,
     StopReceiving,
@@ -150,6 +151,9 @@ class Executor:
             case StopReceiving(node):
                 with hands.server(node) as server:
                     server.stop_receiving()
+            case Reconnect(node):
+                with hands.server(node) as server:
+                    server.reconnect()
             case WaitApplied(node, timeout_s):
                 with hands.server(node) as server:
                     if not server.wait_applied(timeout_s):

@@ -68,6 +68,20 @@ def source_is_gone(both: Pair) -> Iterator[None]:
     both.sql("n1", "SET sql_log_bin = 0", *(f"ALTER USER {account} ACCOUNT UNLOCK" for account in accounts.split(", ")))
 
 
+def test_connecting_anew_keeps_what_was_received(both: Pair, unapplied: int, source_is_gone: None) -> None:
+    replica = both.server("n2")
+    replica.reconnect()
+    link = replica.link()
+    assert link is not None and link.channel.receiver.running and not link.channel.receiver.connected
+    if both.flavour is Flavour.MYSQL:
+        both.sql("n2", "START REPLICA SQL_THREAD")
+    until(lambda: rows(both) == unapplied)
+    replica.detach()
+    replica.reconnect()
+    link = replica.link()
+    assert link is not None and not link.channel.receiver.running, "one that does not receive is left alone"
+
+
 def test_a_standing_applier_is_started_before_the_receiver_stops(both: Pair, unapplied: int, source_is_gone: None) -> None:
     replica = both.server("n2")
     replica.stop_receiving()

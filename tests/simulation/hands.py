@@ -21,6 +21,7 @@ from replclus.failover.decision import (
     OpenForWrites,
     Promote,
     Publish,
+    Reconnect,
     Salvage,
     Seed,
     StopReceiving,
@@ -74,6 +75,10 @@ def _on(dog: Watchdog, server: Server, action: Action, record: ClusterRecord) ->
     match action:
         case StopReceiving():
             yield from _say(dog, server, "stop receiving")
+        case Reconnect():
+            if server.receiver:
+                yield from _say(dog, server, "stop receiving")
+                yield from _say(dog, server, "start receiving")
         case WaitApplied(timeout_s=timeout_s):
             yield from _wait_applied(dog, server, _quanta(timeout_s))
         case CatchUp(source=source, timeout_s=timeout_s):
@@ -278,6 +283,9 @@ def statement(server: Server, what: str, source: str, *, lossless: bool) -> None
                 if not (server.applier or server.applier_errno or server.mysql):
                     server.start_applier()
                 server.stop_receiver()
+        case "start receiving":
+            if server.source is not None and not server.receiver:
+                server.start_receiver()
         case "forget source":
             server.change_source(None)
         case "become source":

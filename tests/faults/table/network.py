@@ -25,6 +25,18 @@ def refusing(scene: Scene) -> None:
     scene.promoted()
 
 
+@fault("N20", "The primary's host refuses the watchdog and the applications, and not the replicas.", Expect.NONE, ci=True)
+def refusing_us(scene: Scene) -> None:
+    """As if it were being shut down: nothing new comes from it, and its replicas are fed. One connects anew, and is let in."""
+    scene.network.refuse([WATCHDOG, *CLIENTS], scene.primary)
+    scene.noticed("PrimarySilent")
+    scene.quiet()
+    reconnected = [event for event in scene.watchdog.events if event["event"] == "StepDone" and event["step"] == "Reconnect"]
+    assert len(reconnected) == 1, "one is enough to know"
+    scene.network.mend_all()
+    scene.writes_resume()
+
+
 @fault("N3", "Nothing that the primary sends reaches its replicas.", Expect.FAILOVER, direct=True, quarantine=True)
 def unheard(scene: Scene) -> None:
     """It answers the watchdog and the clients, and can commit nothing."""
