@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,14 @@ class Failure(Exception):
 
 
 if TYPE_CHECKING:
-    _Connection = Connection[DictCursor]
+
+    class _Connection(Connection[DictCursor]):
+        def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext: ...
 else:
     _Connection = Connection
+
+
+_tls: ssl.SSLContext | None = None
 
 
 class _Wire(_Connection):
@@ -65,6 +71,13 @@ class _Wire(_Connection):
     _secure: bool
     _force_close: Callable[[], None]
     server_thread_id: tuple[int]
+
+    def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+        """Once for all connections, which want the same: reading the system's certificates takes 40 ms each time."""
+        global _tls
+        if _tls is None:
+            _tls = super()._create_ssl_ctx(sslp)
+        return _tls
 
     def bound(self, seconds: float) -> None:
         self._read_timeout = self._write_timeout = max(seconds, 0.001)
