@@ -32,12 +32,13 @@ class Witnesses:
 
     `feeding`: their receiver gets something. `cut`: it lost the primary, or got neither an event nor a heartbeat for
     `starve_s`. `stale`: they last spoke before our own doubt began, or were told to connect anew and are still at it, so their
-    word counts for nothing yet.
+    word counts for nothing yet. `answered`: the primary itself turned them away, which says nothing about commits.
     """
 
     feeding: tuple[str, ...]
     cut: tuple[str, ...]
     stale: tuple[str, ...]
+    answered: tuple[str, ...]
 
 
 def doubted_since(view: ClusterView) -> float | None:
@@ -49,25 +50,25 @@ def doubted_since(view: ClusterView) -> float | None:
 
 def witnesses(view: ClusterView) -> Witnesses:
     since = doubted_since(view)
-    feeding, cut, stale = [], [], []
+    feeding, cut, stale, answered = [], [], [], []
     for member, facts in view.answering_replicas():
         if not view.follows(facts, view.record.primary) or facts.channel is None:
             continue
         if since is not None and view.seen(member.name).full_at < since:
             stale.append(member.name)
         elif _was_answered(facts.channel.receiver):
-            continue
+            answered.append(member.name)
         elif _connects_anew(view, member.name, facts.channel.receiver):
             stale.append(member.name)
         elif facts.channel.receiver.connected and not starved(view, member.name):
             feeding.append(member.name)
         else:
             cut.append(member.name)
-    return Witnesses(tuple(feeding), tuple(cut), tuple(stale))
+    return Witnesses(tuple(feeding), tuple(cut), tuple(stale), tuple(answered))
 
 
 def _was_answered(receiver: Receiver) -> bool:
-    """Did the source itself turn it away, e.g. for its password? That is no sign of death, and no word about commits."""
+    """Did the source itself turn it away, e.g. for its password? That is no sign of death."""
     return receiver.running and not receiver.connected and 0 < receiver.errno < CLIENT_ERRORS_MIN
 
 

@@ -103,6 +103,8 @@ def ask_witness(view: ClusterView, node: str) -> Decision:
     news = max((view.remembered(member.name).executed_at for member in view.record.replicas), default=NEVER)
     if view.primary.reach is not Reach.REFUSED or since is None or view.now - max(news, since) < QUIET_S:
         return fed
+    if alive := [name for name in seen.answered if view.remembered(name).step_ended_at > since]:
+        return Stay(f"{alive[0]} connected anew and was turned away by {node} itself, so it is alive: see what it said")
     asked = [name for name in seen.feeding if view.remembered(name).step_ended_at > since]
     if unknown := (*seen.stale, *(name for name in asked if not may_touch(view, name))):
         return Wait(f"{unknown[0]} connects anew, to see whether {node} lets it in", reread=unknown)
